@@ -1,0 +1,67 @@
+# Everything here needs Python 3.11 or later and make; the rest is installed into .venv, at the versions in
+# constraints.txt, and nowhere else.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+TESTS ?= tests
+PYTEST ?= -n 2 -q
+
+CHECKPOINTS := examples/checkpoints
+MERGED := examples/out/three_skills
+
+# Prints a command, then runs it.
+show = @echo; echo "\$$ $(1)"; PATH="$(CURDIR)/$(BIN):$$PATH" $(1)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo checkpoints test lint format laws clean
+
+help: ## Lists what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+setup: $(INSTALLED) ## Installs mergelang and what its tests need into .venv
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@echo "Installing mergelang and its tools into $(VENV) (a few minutes the first time) ..."
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mergelang needs Python 3.11 or later: make PYTHON=/path/to/python3.11")'
+	@"$(PYTHON)" -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[demo,dev,test]"
+	@touch $@
+
+demo: checkpoints ## Trains four small models, merges three skills into one, and shows the result
+	@rm -rf $(MERGED)
+	$(call show,mergelang compile examples/three_skills.merge)
+	$(call show,mergelang run examples/three_skills.merge -o $(MERGED))
+	$(call show,mergelang inspect $(MERGED))
+	@for parent in base math code chat; do \
+	  echo; echo "\$$ mergelang diff $(CHECKPOINTS)/$$parent $(MERGED)"; \
+	  $(BIN)/mergelang diff $(CHECKPOINTS)/$$parent $(MERGED) || exit 1; \
+	done
+	$(call show,python examples/show.py $(CHECKPOINTS) $(MERGED))
+
+checkpoints: $(INSTALLED) ## Trains the small models that the demo merges (under three minutes, once)
+	@echo "Making four small Llama-layout checkpoints in $(CHECKPOINTS) ..."
+	@$(BIN)/python examples/make_checkpoints.py $(CHECKPOINTS)
+
+test: $(INSTALLED) ## Runs the whole test suite
+	@$(BIN)/python -m pytest $(PYTEST) $(TESTS)
+
+lint: $(INSTALLED) ## Checks style and types
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { echo "Some files are not formatted: make format"; exit 1; }
+	@$(BIN)/mypy --strict --no-error-summary mergelang
+	@echo "Style and types are in order."
+
+format: $(INSTALLED) ## Formats the Python files
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+	@echo "Formatted."
+
+laws: $(INSTALLED) ## Tries to falsify every law of the standard library
+	@for file in stdlib/*.merge; do $(BIN)/mergelang laws "$$file" || exit 1; done
+
+clean: ## Removes the virtual environment, caches and everything the demo made
+	@rm -rf $(VENV) .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist $(CHECKPOINTS) examples/out
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "Clean."
