@@ -1,0 +1,92 @@
+"""What the inputs hold, read from their headers only: a 70B recipe compiles without its weights."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+# Bits per element of every dtype that the safetensors format has, by the format's own names.
+DTYPE_BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64, "I64": 64,
+    "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
+    "F16": 16, "BF16": 16, "F32": 32, "F64": 64, "C64": 64,
+    "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+}  # fmt: skip
+
+# Dtypes whose elements are plain numbers a merge may compute with. The rest is copied when equal.
+FLOAT_DTYPES = frozenset(
+    ["F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F16", "BF16", "F32", "F64"]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """One tensor of a checkpoint: where its bytes lie. `offset` is absolute in `files[file]`, in bytes."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    file: int
+    offset: int
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return (self.elements * DTYPE_BITS[self.dtype] + 7) // 8
+
+    @property
+    def is_float(self) -> bool:
+        return self.dtype in FLOAT_DTYPES
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """One file of a checkpoint. `header_digest` is the sha256 of its header bytes; `size` in bytes."""
+
+    path: str
+    size: int
+    header_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What one input holds. `kind` is "folder", "file" or "memory".
+
+    `tensors` is sorted by name. `tied` maps a name that is stored nowhere (or stored again, byte for byte) to the
+    canonical tensor it shares its weights with: a merge sees the canonical one only, and the output ties them again.
+    `config` is the parsed config.json, where there is one; `extras` are the further files of the folder (config,
+    tokenizer) that an output carries over.
+    """
+
+    ref: str
+    kind: str
+    path: str
+    files: tuple[FileInfo, ...]
+    tensors: dict[str, TensorInfo]
+    tied: dict[str, str] = field(default_factory=dict)
+    config: dict[str, object] | None = None
+    extras: tuple[str, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        return sum(t.nbytes for t in self.tensors.values())
+
+
+@dataclass(frozen=True, slots=True)
+class OutTensor:
+    """One tensor of an output: its name, shape and the safetensors dtype it is saved in."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return (self.elements * DTYPE_BITS[self.dtype] + 7) // 8

@@ -1,0 +1,93 @@
+"""The primitive operations, one record each: name, arity, type rule, algebraic facts, and what it means.
+
+An operation here knows no torch. Its meaning is the oracle's line for it (tests/oracle.py), its speed the kernel's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mergelang.graph import rules
+from mergelang.graph.rules import Rule
+from mergelang.graph.types import CONSTANT, DELTA, FIELD, MODEL, NUMBER
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One primitive. `arity` None means any number of arguments.
+
+    Facts: "elementwise" (each weight by itself), "commutative", "rising" (monotone in its one argument),
+    "statistic" (gathers values), "structure" (moves tensors about), "headers" (known without reading weights).
+    """
+
+    name: str
+    arity: int | None
+    rule: Rule
+    doc: str
+    facts: frozenset[str] = frozenset()
+    reads: bool = False  # reads an input's weights itself
+
+    def __contains__(self, fact: str) -> bool:
+        return fact in self.facts
+
+
+def _op(name: str, arity: int | None, rule: Rule, doc: str, facts: str = "", reads: bool = False) -> Op:
+    return Op(name, arity, rule, doc, frozenset(facts.split()), reads)
+
+
+_RECORDS = [
+    # sources
+    _op("constant", 0, rules.fixed(CONSTANT), "An exact number.", "headers"),
+    _op("input", 0, rules.fixed(MODEL), "The Model of one input.", reads=True),
+    _op("adapter", 0, rules.fixed(DELTA), "The Delta of a low-rank adapter.", reads=True),
+    _op("fields", 0, rules.fixed(FIELD), "Plain numbers from a file keyed like the model.", reads=True),
+    _op("origin", 0, rules.fixed(MODEL), "The Model whose weights are all zero.", "headers"),
+    _op("depth", 0, rules.fixed(NUMBER), "0 at the first layer, 1 at the last, 0 outside the layers.", "headers"),
+    _op("layer", 0, rules.fixed(NUMBER), "The layer's number from 0, and -1 outside the layers.", "headers"),
+    _op("layers", 0, rules.fixed(NUMBER), "How many layers the tensor's stack has, and 0 outside the layers.", "headers"),
+    # each weight by itself
+    _op("neg", 1, rules.keeps, "-x", "elementwise"),
+    _op("abs", 1, rules.size_of, "|x|", "elementwise"),
+    _op("sign", 1, rules.drops, "-1, 0 or 1", "elementwise rising"),
+    _op("sqrt", 1, rules.root, "The square root; 0 below zero.", "elementwise rising"),
+    _op("pow", 1, rules.power, "x to the power `exponent`, an exact number.", "elementwise"),
+    _op("exp", 1, rules.plain, "e to the power x", "elementwise rising"),
+    _op("log", 1, rules.plain, "The natural logarithm.", "elementwise rising"),
+    _op("tanh", 1, rules.plain, "The hyperbolic tangent.", "elementwise rising"),
+    _op("sin", 1, rules.plain, "The sine.", "elementwise"),
+    _op("cos", 1, rules.plain, "The cosine.", "elementwise"),
+    _op("arccos", 1, rules.plain, "The angle whose cosine is x, with x first brought into -1..1.", "elementwise"),
+    _op("floor", 1, rules.plain, "The largest whole number not above x.", "elementwise rising"),
+    _op("raw", 1, rules.raw, "x without its unit.", "elementwise rising"),
+    _op("add", 2, rules.add, "x + y", "elementwise commutative"),
+    _op("sub", 2, rules.sub, "x - y", "elementwise"),
+    _op("mul", 2, rules.mul, "x * y", "elementwise commutative"),
+    _op("div", 2, rules.div, "x / y, and 0 where y is 0.", "elementwise"),
+    _op("minimum", 2, rules.alike, "The smaller of x and y.", "elementwise commutative"),
+    _op("maximum", 2, rules.alike, "The larger of x and y.", "elementwise commutative"),
+    _op("ge", 2, rules.compare, "1 where x >= y, else 0.", "elementwise"),
+    _op("gt", 2, rules.compare, "1 where x > y, else 0.", "elementwise"),
+    _op("le", 2, rules.compare, "1 where x <= y, else 0.", "elementwise"),
+    _op("lt", 2, rules.compare, "1 where x < y, else 0.", "elementwise"),
+    _op("eq", 2, rules.compare, "1 where x == y, else 0.", "elementwise commutative"),
+    _op("ne", 2, rules.compare, "1 where x != y, else 0.", "elementwise commutative"),
+    _op("choose", 3, rules.choose, "y where x is not 0, else z.", "elementwise"),
+    _op("combine", None, rules.combine, "The weighted sum c0*x0 + c1*x1 + ...", "elementwise"),
+    # statistics: many values to one per reach
+    _op("total", 1, rules.statistic, "The sum, taken in float64.", "statistic"),
+    _op("smallest", 1, rules.statistic, "The smallest value.", "statistic"),
+    _op("largest", 1, rules.statistic, "The largest value.", "statistic"),
+    _op("order", 2, rules.statistic, "The value at place `rank` (from 0, brought into range) in ascending order.", "statistic"),
+    _op("size", 1, rules.count, "How many values there are.", "statistic headers"),
+    _op("rank", 1, rules.ranks, "Each value's place from 0 in ascending order; equal values keep their order.", "ranking"),
+    _op("chance", 2, rules.chance, "1 with the given chance for each weight of y, else 0; drawn by `seed`.", "random", reads=True),
+    # structure
+    _op("layer_slice", 1, rules.piece, "The layers `first` up to, not including, `last`, numbered from 0.", "structure"),
+    _op("stack", None, rules.restructured, "Slices on each other; the first argument gives what lies outside.", "structure"),
+    _op("select", 1, rules.piece, "Only the tensors whose names match `patterns`.", "structure"),
+    _op("drop", 1, rules.piece, "All tensors but those whose names match `patterns`.", "structure"),
+    _op("rename", 1, rules.piece, "The tensors that match `old` under names made from `new`.", "structure"),
+    _op("match", None, rules.restructured, "For each tensor, the first of the `arms` that fits.", "structure"),
+]  # fmt: skip
+
+OPS: dict[str, Op] = {record.name: record for record in _RECORDS}

@@ -1,0 +1,337 @@
+"""The primitives as a recipe calls them: names, what each takes, and the nodes it makes.
+
+A primitive here is one node or a fixed shape of a few; whatever can be written in the language stands in
+`stdlib/prelude.merge` instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from mergelang.graph.node import Attr, Node, constant_value
+from mergelang.lower import calls, expressions
+from mergelang.lower.coerce import SCOPE_WORDS
+from mergelang.lower.near import did_you_mean
+from mergelang.lower.values import Function, ListValue, Saved, ScopeWord, Value, describe_value
+from mergelang.lower.world import Scope, World
+from mergelang.span import Span
+from mergelang.syntax import tree
+
+CONSTANTS = ("depth", "layer", "layers", "origin", "true", "false", "row", "column", "tensor", "model")
+
+
+def constant(world: World, name: str, span: Span) -> Value | None:
+    """What a name of the language itself stands for."""
+    if name in ("true", "false"):
+        return name == "true"
+    if name in ("depth", "layer", "layers", "origin"):
+        return world.maker.node(name, [], span)
+    return ScopeWord(name) if name in SCOPE_WORDS else None
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """A primitive's call with its arguments lowered: subjects in order, options by name."""
+
+    world: World
+    call: tree.Call
+    subjects: list[Value]
+    spans: list[Span]
+    options: dict[str, Value]
+
+    @property
+    def span(self) -> Span:
+        return self.call.span
+
+    def node(self, op: str, *args: Node, **attrs: Attr) -> Node:
+        return self.world.maker.node(op, list(args), self.span, **attrs)
+
+    def problem(self, slug: str, message: str, span: Span | None = None, fix: str | None = None) -> Exception:
+        return self.world.maker.problem(slug, message, span or self.span, fix)
+
+    def subject_node(self, value: Value, index: int = 0) -> Node:
+        return self.world.maker.need_node(value, self.spans[index], f"`{self.call.function}`")
+
+    def text(self, index: int) -> str:
+        value = self.subjects[index]
+        if not isinstance(value, str):
+            message = f'`{self.call.function}` needs a text in quotes here, and this is {describe_value(value)}.'
+            raise self.problem("wrong-type", message, self.spans[index], fix=f'"{self.spans[index].text}"')
+        return value
+
+    def listed(self, index: int = 0) -> list[Value]:
+        value = self.subjects[index]
+        if not isinstance(value, ListValue):
+            message = f"`{self.call.function}` needs a list here, and this is {describe_value(value)}."
+            raise self.problem("not-a-list", message, self.spans[index], fix=f"[{self.spans[index].text}]")
+        return list(value.items)
+
+    def spread(self, function: Callable[[list[Value]], Value]) -> Value:
+        return self.world.maker.broadcast(self.subjects, self.span, function)
+
+
+Make = Callable[[Arguments], Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Primitive:
+    """How a primitive is called: names of its subjects (a trailing `...` takes any number), options, and its maker."""
+
+    shape: str
+    options: tuple[str, ...]
+    make: Make
+    doc: str
+
+
+def call(world: World, scope: Scope, call_: tree.Call) -> Value:
+    """The value of a primitive's call."""
+    primitive = FUNCTIONS[call_.function]
+    subjects, spans, options = [], [], {}
+    for argument in call_.arguments:
+        value = expressions.lower(world, scope, argument.value)
+        if argument.name is None:
+            subjects.append(value)
+            spans.append(argument.value.span)
+        elif argument.name not in primitive.options:
+            raise _unknown_option(world, call_, argument, primitive)
+        else:
+            options[argument.name] = value
+    _check_count(world, call_, primitive, len(subjects))
+    return primitive.make(Arguments(world, call_, subjects, spans, options))
+
+
+def _check_count(world: World, call_: tree.Call, primitive: Primitive, given: int) -> None:
+    names = primitive.shape.split()
+    many = bool(names) and names[-1] == "..."
+    fits = given >= len(names) - 1 if many else given == len(names)
+    if not fits:
+        shown = ", ".join(names)
+        message = f"`{call_.function}({shown})` is given {given} by place."
+        raise world.maker.problem("wrong-number", message, call_.span, fix=f"{call_.function}({shown})")
+
+
+def _unknown_option(world: World, call_: tree.Call, argument: tree.Argument, primitive: Primitive) -> Exception:
+    takes = f" Its options are: {', '.join(primitive.options)}." if primitive.options else " It has no options."
+    near = did_you_mean(argument.name or "", primitive.options)
+    return world.maker.problem("unknown-option", f"`{call_.function}` has no option `{argument.name}`.{near}{takes}", argument.span)
+
+
+# ---- each weight by itself
+
+
+def _elementwise(op: str) -> Make:
+    return lambda a: a.spread(lambda values: a.node(op, a.subject_node(values[0])))
+
+
+def _extreme(op: str) -> Make:
+    def make(a: Arguments) -> Value:
+        if len(a.subjects) == 1:
+            return _chain(a, op, a.listed())
+        return a.spread(lambda values: _chain(a, op, values))
+
+    return make
+
+
+def _chain(a: Arguments, op: str, values: list[Value]) -> Node:
+    if not values:
+        raise a.problem("empty-list", f"`{a.call.function}` of an empty list is not defined.")
+    total = a.subject_node(values[0])
+    for value in values[1:]:
+        total = a.node(op, total, a.subject_node(value))
+    return total
+
+
+def _ramp(a: Arguments) -> Value:
+    """Straight lines over depth through the given values, evenly spaced."""
+    values = [a.subject_node(value) for value in a.subjects]
+    total = values[0]
+    steps = len(values) - 1
+    number = a.world.maker.number
+    for i in range(steps):
+        place = a.node("sub", a.node("mul", number(steps, a.span), a.node("depth")), number(i, a.span))
+        share = a.node("maximum", number(0, a.span), a.node("minimum", number(1, a.span), place))
+        total = a.node("add", total, a.node("mul", a.node("sub", values[i + 1], values[i]), share))
+    return total
+
+
+# ---- statistics
+
+
+def _reach(a: Arguments) -> str:
+    value = a.options.get("per")
+    if isinstance(value, Node) and value.op == "layer":
+        return "layer"
+    if not isinstance(value, ScopeWord):
+        words = ", ".join(SCOPE_WORDS)
+        inside = a.span.text.rstrip(")")
+        raise a.problem(
+            "no-reach",
+            f"`{a.call.function}` within a model must say over what it is taken: one of {words}.",
+            fix=f"{inside}, per = model)" if "\n" not in inside else "per = model",
+        )
+    return value.word
+
+
+def _statistic(op: str) -> Make:
+    return lambda a: a.spread(lambda values: a.node(op, a.subject_node(values[0]), per=_reach(a)))
+
+
+def _order(a: Arguments) -> Value:
+    per = _reach(a)
+    return a.spread(lambda v: a.node("order", a.subject_node(v[0]), a.subject_node(v[1], 1), per=per))
+
+
+def _sum(a: Arguments) -> Value:
+    if "per" in a.options:
+        return _statistic("total")(a)
+    items = a.listed()
+    return _chain(a, "add", items) if items else a.world.maker.number(0, a.span)
+
+
+def _mean(a: Arguments) -> Value:
+    if "per" not in a.options:
+        items = a.listed()
+        return a.node("div", _chain(a, "add", items), a.world.maker.number(len(items), a.span))
+    per = _reach(a)
+
+    def mean(values: list[Value]) -> Value:
+        node = a.subject_node(values[0])
+        return a.node("div", a.node("total", node, per=per), a.node("size", node, per=per))
+
+    return a.spread(mean)
+
+
+def _chance(a: Arguments) -> Value:
+    seed = a.options.get("seed")
+    known = constant_value(seed) if isinstance(seed, Node) else Fraction(0)
+    if known is None or known.denominator != 1:
+        raise a.problem("wrong-type", "A seed is a whole number known while compiling.")
+    return a.spread(lambda v: a.node("chance", a.subject_node(v[0]), a.subject_node(v[1], 1), seed=int(known)))
+
+
+# ---- lists
+
+
+def _count(a: Arguments) -> Value:
+    return a.world.maker.number(len(a.listed()), a.span)
+
+
+def _part(cut: Callable[[list[Value]], list[Value] | Value]) -> Make:
+    def make(a: Arguments) -> Value:
+        items = a.listed()
+        if not items:
+            raise a.problem("empty-list", f"`{a.call.function}` of an empty list is not defined.")
+        part = cut(items)
+        return ListValue(tuple(part)) if isinstance(part, list) else part
+
+    return make
+
+
+def _pairs(items: list[Value]) -> list[Value]:
+    return [ListValue((items[i], items[j])) for i in range(len(items)) for j in range(i + 1, len(items))]
+
+
+def _zip(a: Arguments) -> Value:
+    left, right = a.listed(0), a.listed(1)
+    if len(left) != len(right):
+        raise a.problem("lengths-differ", f"`zip` is given lists of {len(left)} and {len(right)} items.")
+    return ListValue(tuple(ListValue(pair) for pair in zip(left, right, strict=True)))
+
+
+def _fold(a: Arguments) -> Value:
+    step = a.subjects[0]
+    if not isinstance(step, Function):
+        message = f"`fold` needs a function of two as its step, and this is {describe_value(step)}."
+        raise a.problem("wrong-type", message, a.spans[0], fix="let step(so_far, next) = ... in fold(step, items)")
+    items = a.listed(1)
+    if "start" in a.options:
+        items.insert(0, a.options["start"])
+    if not items:
+        raise a.problem("empty-list", "`fold` of an empty list needs a `start`.")
+    total = items[0]
+    for item in items[1:]:
+        total = calls.apply_to(a.world, step, [total, item], a.span)
+    return total
+
+
+# ---- structure
+
+
+def _stack(a: Arguments) -> Value:
+    ends = a.options.get("ends")
+    if not isinstance(ends, Node):
+        message = "`stack` needs to know which model gives what lies outside the layers: the embeddings, the norm, the head."
+        raise a.problem("no-ends", message, fix="stack(ends = below, [below[0..24], above[20..40]])")
+    pieces = [a.subject_node(piece) for piece in a.listed()]
+    return a.node("stack", ends, *pieces)
+
+
+def _by_pattern(op: str) -> Make:
+    def make(a: Arguments) -> Value:
+        patterns: tuple[Attr, ...] = (a.text(0),)
+        return a.world.maker.broadcast([a.subjects[1]], a.span, lambda v: a.node(op, a.subject_node(v[0], 1), patterns=patterns))
+
+    return make
+
+
+def _rename(a: Arguments) -> Value:
+    return a.world.maker.broadcast(
+        [a.subjects[2]], a.span, lambda v: a.node("rename", a.subject_node(v[0], 2), old=a.text(0), new=a.text(1))
+    )
+
+
+# ---- inputs and outputs
+
+
+def _open(kind: str) -> Make:
+    return lambda a: a.world.open(kind, a.text(0), a.span)
+
+
+def _saved(kind: str) -> Make:
+    return lambda a: Saved(kind, a.subject_node(a.subjects[0]))
+
+
+def _reversed(items: list[Value]) -> list[Value]:
+    return items[::-1]
+
+
+FUNCTIONS: dict[str, Primitive] = {
+    **{
+        op: Primitive("x", (), _elementwise(op), doc)
+        for op, doc in {
+            "abs": "|x|", "sign": "-1, 0 or 1", "sqrt": "the square root", "exp": "e to the power x",
+            "log": "the natural logarithm", "tanh": "the hyperbolic tangent", "sin": "the sine", "cos": "the cosine",
+            "arccos": "the angle whose cosine is x", "floor": "the largest whole number not above x",
+            "raw": "x without its unit",
+        }.items()
+    },
+    "max": Primitive("x ...", (), _extreme("maximum"), "the largest of its arguments, or across a list"),
+    "min": Primitive("x ...", (), _extreme("minimum"), "the smallest of its arguments, or across a list"),
+    "ramp": Primitive("start ...", (), _ramp, "straight lines over depth through evenly spaced values"),
+    "sum": Primitive("x", ("per",), _sum, "across a list; with `per`, within a model"),
+    "mean": Primitive("x", ("per",), _mean, "across a list; with `per`, within a model"),
+    "smallest": Primitive("x", ("per",), _statistic("smallest"), "the smallest value within the reach"),
+    "largest": Primitive("x", ("per",), _statistic("largest"), "the largest value within the reach"),
+    "size": Primitive("x", ("per",), _statistic("size"), "how many values the reach holds"),
+    "rank": Primitive("x", ("per",), _statistic("rank"), "each value's place from 0 in ascending order within the reach"),
+    "order": Primitive("place x", ("per",), _order, "the value at that place, from 0, in ascending order"),
+    "chance": Primitive("share x", ("seed",), _chance, "1 with that chance for each weight of x, else 0"),
+    "count": Primitive("list", (), _count, "how many items a list has"),
+    "first": Primitive("list", (), _part(lambda items: items[0]), "a list's first item"),
+    "last": Primitive("list", (), _part(lambda items: items[-1]), "a list's last item"),
+    "rest": Primitive("list", (), _part(lambda items: items[1:]), "a list without its first item"),
+    "reverse": Primitive("list", (), _part(_reversed), "a list from its end"),
+    "pairs": Primitive("list", (), _part(_pairs), "all pairs of a list's items, each a list of two"),
+    "zip": Primitive("list list", (), _zip, "two lists item by item, each a list of two"),
+    "fold": Primitive("step list", ("start",), _fold, "step by step through a list, from the first item or `start`"),
+    "stack": Primitive("pieces", ("ends",), _stack, "slices of layers on each other"),
+    "select": Primitive("pattern x", (), _by_pattern("select"), "only the tensors whose names match"),
+    "drop": Primitive("pattern x", (), _by_pattern("drop"), "all tensors but those whose names match"),
+    "rename": Primitive("old new x", (), _rename, "tensors that match `old` under names made from `new`"),
+    "checkpoint": Primitive("path", (), _open("checkpoint"), "the Model of a folder, a file or a hub name"),
+    "statistics": Primitive("path", (), _open("fields"), "plain numbers from a file keyed like the model"),
+    "delta": Primitive("x", (), _saved("delta"), "save a Delta as it is"),
+    "field": Primitive("x", (), _saved("field"), "save a Field as it is"),
+}  # fmt: skip

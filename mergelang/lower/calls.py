@@ -1,0 +1,186 @@
+"""Calls: arguments find their parameters, lists broadcast, definitions unfold into the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mergelang.graph.node import Node
+from mergelang.graph.types import is_model
+from mergelang.lower import builtins, expressions, frames
+from mergelang.lower.coerce import fit as fit_to
+from mergelang.lower.emit import Maker
+from mergelang.lower.near import did_you_mean
+from mergelang.lower.values import Frame, Function, ListValue, Value, describe_value
+from mergelang.lower.world import Scope, World
+from mergelang.span import Span
+from mergelang.syntax import tree
+
+# Deeper than this, a definition can only be calling itself.
+MOST_NESTED_CALLS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """An argument that has found its parameter."""
+
+    value: Value
+    span: Span
+
+
+def fit(world: World, value: Value, declared: tree.TypeName | None, span: Span, what: str) -> Value:
+    return fit_to(world.maker, value, declared, span, what)
+
+
+def lower_call(world: World, scope: Scope, call: tree.Call) -> Value:
+    """The value of a call: a definition's body with its arguments put in, or a primitive's node."""
+    found = world.find(call.function, scope)
+    if found is None:
+        if call.function in builtins.FUNCTIONS:
+            return builtins.call(world, scope, call)
+        raise expressions.unknown_name(world, scope, call.function, call.function_span, "method")
+    if not isinstance(found, Function):
+        message = f"`{call.function}` is {describe_value(found)}, not a method that can be called."
+        raise world.maker.problem("not-a-method", message, call.function_span)
+    return call_function(world, found, bind(world, scope, call, found), call.span)
+
+
+def bind(world: World, scope: Scope, call: tree.Call, function: Function) -> dict[str, Bound]:
+    """The call's arguments by parameter name: subjects by place, options by name."""
+    subjects = [param for param in function.params if param.default is None]
+    by_name = {param.name: param for param in function.params}
+    bound: dict[str, Bound] = {}
+    placed = 0
+    for argument in call.arguments:
+        if argument.name is None:
+            if placed >= len(subjects):
+                raise _too_many(world, call, function, argument, subjects)
+            name = subjects[placed].name
+            placed += 1
+        else:
+            name = argument.name
+            if name not in by_name:
+                raise _unknown_option(world, function, argument, list(by_name))
+        if name in bound:
+            raise world.maker.problem("given-twice", f"`{name}` is given twice.", argument.span)
+        bound[name] = Bound(expressions.lower(world, scope, argument.value), argument.value.span)
+    missing = [param.name for param in subjects if param.name not in bound]
+    if missing:
+        raise _too_few(world, call, function, subjects, missing)
+    return bound
+
+
+def call_function(world: World, function: Function, bound: Mapping[str, Bound], span: Span) -> Value:
+    """The function's body with these arguments; lists given for single parameters make a list of results."""
+    spread = [p.name for p in function.params if p.name in bound and _spreads(p, bound[p.name].value)]
+    if not spread:
+        return _expand(world, function, bound, span)
+
+    def one(values: list[Value]) -> Value:
+        single = {name: Bound(value, bound[name].span) for name, value in zip(spread, values, strict=True)}
+        return call_function(world, function, {**bound, **single}, span)
+
+    return world.maker.broadcast([bound[name].value for name in spread], span, one)
+
+
+def _spreads(param: tree.Param, value: Value) -> bool:
+    return param.type is not None and param.type.depth == 0 and isinstance(value, ListValue)
+
+
+def _expand(world: World, function: Function, bound: Mapping[str, Bound], span: Span) -> Value:
+    lifted = [p.name for p in function.params if p.name in bound and _lifts(p, bound[p.name].value)]
+    if len(lifted) == 1:
+        return _lift(world, function, bound, lifted[0], span)
+    if function in world.expanding or len(world.expanding) > MOST_NESTED_CALLS:
+        message = f"`{function.name}` calls itself. There is no recursion; `fold` goes through a list step by step."
+        raise world.maker.problem("recursion", message, span)
+    world.expanding.append(function)
+    try:
+        scope = _arguments(world, function, bound)
+        with_call(world.maker, span, function)
+        body = expressions.lower(world, scope, function.body)
+        return fit(world, body, function.result, function.body.span, f"The result of `{function.name}`")
+    finally:
+        world.expanding.pop()
+        without_call(world.maker)
+
+
+def with_call(maker: Maker, span: Span, function: Function) -> None:
+    maker.calls.append(span)
+
+
+def without_call(maker: Maker) -> None:
+    maker.calls.pop()
+
+
+def _arguments(world: World, function: Function, bound: Mapping[str, Bound]) -> dict[str, Value]:
+    """The body's scope: arguments as their declared types take them, then the defaults, which may use the arguments."""
+    scope: dict[str, Value] = dict(function.scope)
+    for param in function.params:
+        if param.name in bound:
+            given = bound[param.name]
+            scope[param.name] = fit(world, given.value, param.type, given.span, f"`{param.name}` of `{function.name}`")
+    for param in function.params:
+        if param.name not in bound and param.default is not None:
+            value = expressions.lower(world, scope, param.default)
+            scope[param.name] = fit(world, value, param.type, param.span, f"`{param.name}` of `{function.name}`")
+    return scope
+
+
+def _lifts(param: tree.Param, value: Value) -> bool:
+    is_subject = param.type is not None and param.type.name == "Delta" and param.type.depth == 0
+    return is_subject and (isinstance(value, Frame) or (isinstance(value, Node) and is_model(value.type)))
+
+
+def _lift(world: World, function: Function, bound: Mapping[str, Bound], name: str, span: Span) -> Value:
+    model = bound[name].value
+    assert isinstance(model, Node | Frame)
+
+    def apply(delta: Node) -> Value:
+        return _expand(world, function, {**bound, name: Bound(delta, bound[name].span)}, span)
+
+    return frames.lift(world, function, model, apply, span)
+
+
+def apply_to(world: World, function: Function, values: list[Value], span: Span) -> Value:
+    """The function of these values by place: how `fold` calls its step."""
+    subjects = [param for param in function.params if param.default is None]
+    if len(subjects) != len(values):
+        message = f"`{function.name}` takes {len(subjects)} subjects, and here it is given {len(values)}."
+        raise world.maker.problem("wrong-number", message, span)
+    bound = {param.name: Bound(value, span) for param, value in zip(subjects, values, strict=True)}
+    return call_function(world, function, bound, span)
+
+
+def _too_many(
+    world: World, call: tree.Call, function: Function, argument: tree.Argument, subjects: list[tree.Param]
+) -> Exception:
+    options = [param.name for param in function.params if param.default is not None]
+    count = len(subjects)
+    takes = f"`{call.function}` takes {_counted(count)} by place ({', '.join(p.name for p in subjects)})"
+    if len(subjects) == 1 and subjects[0].type is not None and subjects[0].type.depth == 1:
+        given = ", ".join(a.value.span.text for a in call.arguments if a.name is None)
+        return world.maker.problem("wrong-number", f"{takes}, a list.", argument.span, fix=f"{call.function}([{given}])")
+    if options:
+        fix = f"{options[0]} = {argument.value.span.text}"
+        return world.maker.problem("option-by-place", f"{takes}; options are given by name.", argument.span, fix=fix)
+    return world.maker.problem("wrong-number", f"{takes}, and this is one too many.", argument.span)
+
+
+def _too_few(
+    world: World, call: tree.Call, function: Function, subjects: list[tree.Param], missing: list[str]
+) -> Exception:
+    message = f"`{function.name}` takes {_counted(len(subjects))} by place; {' and '.join(f'`{m}`' for m in missing)} is missing."
+    shown = ", ".join(f"[{p.name}]" if p.type and p.type.depth else p.name for p in subjects)
+    return world.maker.problem("wrong-number", message, call.span, fix=f"{function.name}({shown})")
+
+
+def _unknown_option(world: World, function: Function, argument: tree.Argument, known: list[str]) -> Exception:
+    near = did_you_mean(argument.name or "", known)
+    options = ", ".join(known)
+    message = f"`{function.name}` has no option `{argument.name}`.{near} It takes: {options}."
+    return world.maker.problem("unknown-option", message, argument.span)
+
+
+def _counted(count: int) -> str:
+    return "one subject" if count == 1 else f"{count} subjects"

@@ -1,0 +1,240 @@
+"""Expressions of the tree to values: nodes of the graph, lists, functions, texts."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from mergelang.graph.node import Node, constant_value
+from mergelang.lower import builtins, calls, frames
+from mergelang.lower.near import did_you_mean
+from mergelang.lower.values import Frame, Function, ListValue, ScopeWord, Value, describe_value
+from mergelang.lower.world import Scope, World
+from mergelang.span import Span
+from mergelang.syntax import tree
+
+BINARY_OPS = {
+    "+": "add", "-": "sub", "*": "mul", "/": "div",
+    "==": "eq", "!=": "ne", "<=": "le", ">=": "ge", "<": "lt", ">": "gt", "and": "minimum", "or": "maximum",
+}  # fmt: skip
+
+
+def lower(world: World, scope: Scope, expr: tree.Expr) -> Value:
+    """What the expression stands for. Raises the Problem of the first thing in it that is wrong."""
+    match expr:
+        case tree.Number():
+            return world.maker.number(literal(expr), expr.span)
+        case tree.Text():
+            return expr.value
+        case tree.Name():
+            return _name(world, scope, expr)
+        case tree.Call():
+            return calls.lower_call(world, scope, expr)
+        case tree.ListOf():
+            return ListValue(tuple(lower(world, scope, item) for item in expr.items))
+        case tree.ForEach():
+            return _for_each(world, scope, expr)
+        case tree.Unary():
+            return _unary(world, scope, expr)
+        case tree.Binary():
+            return _binary(world, scope, expr)
+        case tree.IfThenElse():
+            return _if(world, scope, expr)
+        case tree.LetIn():
+            return _let_in(world, scope, expr)
+        case tree.Match():
+            return _match(world, scope, expr)
+        case tree.LayersOf():
+            return _layers_of(world, scope, expr)
+        case tree.ItemOf():
+            return _item_of(world, scope, expr)
+
+
+def literal(number: tree.Number) -> Fraction:
+    """The exact value of a literal: `0.1` is one tenth and `20%` a fifth."""
+    text = number.text
+    return Fraction(text[:-1]) / 100 if text.endswith("%") else Fraction(text)
+
+
+def _name(world: World, scope: Scope, expr: tree.Name) -> Value:
+    found = world.find(expr.name, scope)
+    if found is None:
+        found = builtins.constant(world, expr.name, expr.span)
+    if found is None:
+        raise unknown_name(world, scope, expr.name, expr.span, "name")
+    return found
+
+
+def unknown_name(world: World, scope: Scope, name: str, span: Span, kind: str) -> Exception:
+    """The Problem of a name that stands for nothing, with the nearest one that does."""
+    known = [*scope, *world.library.names(), *builtins.FUNCTIONS, *builtins.CONSTANTS]
+    message = f"There is no {kind} `{name}` here.{did_you_mean(name, known)}"
+    return world.maker.problem(f"unknown-{kind}", message, span)
+
+
+def _for_each(world: World, scope: Scope, expr: tree.ForEach) -> Value:
+    items = lower(world, scope, expr.items)
+    if not isinstance(items, ListValue):
+        raise world.maker.problem("not-a-list", f"`for` goes through a list, and this is {describe_value(items)}.", expr.items.span)
+    return ListValue(tuple(lower(world, {**scope, **_taken_apart(world, expr, item)}, expr.body) for item in items.items))
+
+
+def _taken_apart(world: World, expr: tree.ForEach, item: Value) -> dict[str, Value]:
+    if len(expr.names) == 1:
+        return {expr.names[0]: item}
+    parts = item.items if isinstance(item, ListValue) else ()
+    if len(parts) != len(expr.names):
+        message = f"Each item must be a list of {len(expr.names)} to be taken apart so, and this one is {describe_value(item)}."
+        raise world.maker.problem("not-a-list", message, expr.items.span)
+    return dict(zip(expr.names, parts, strict=True))
+
+
+def _unary(world: World, scope: Scope, expr: tree.Unary) -> Value:
+    operand = lower(world, scope, expr.operand)
+    if expr.op == "not" and isinstance(operand, bool):
+        return not operand
+
+    def apply(values: list[Value]) -> Value:
+        node = world.maker.need_node(values[0], expr.operand.span)
+        if expr.op == "not":
+            return world.maker.node("eq", [node, world.maker.number(0, expr.span)], expr.span)
+        return world.maker.node("neg", [node], expr.span)
+
+    return world.maker.broadcast([operand], expr.span, apply)
+
+
+def _binary(world: World, scope: Scope, expr: tree.Binary) -> Value:
+    left, right = _operands(world, scope, expr)
+    if isinstance(left, bool) and expr.op in ("and", "or"):
+        return _truth(world, expr, left, right)
+    if expr.op in ("==", "!=") and not isinstance(left, Node | ListValue):
+        return (_word(left) == _word(right)) == (expr.op == "==")
+    return world.maker.broadcast([left, right], expr.span, lambda pair: arithmetic(world, expr.op, pair, expr))
+
+
+def _operands(world: World, scope: Scope, expr: tree.Binary) -> tuple[Value, Value]:
+    # A chain `a + b + c + ...` leans to the left; walking it in a loop keeps long sums off the call stack.
+    spine = [expr]
+    while isinstance(spine[-1].left, tree.Binary):
+        spine.append(spine[-1].left)
+    value = lower(world, scope, spine[-1].left)
+    for link in reversed(spine[1:]):
+        value = _apply(world, link, value, lower(world, scope, link.right))
+    return value, lower(world, scope, expr.right)
+
+
+def _apply(world: World, expr: tree.Binary, left: Value, right: Value) -> Value:
+    if isinstance(left, bool) and expr.op in ("and", "or"):
+        return _truth(world, expr, left, right)
+    if expr.op in ("==", "!=") and not isinstance(left, Node | ListValue):
+        return (_word(left) == _word(right)) == (expr.op == "==")
+    return world.maker.broadcast([left, right], expr.span, lambda pair: arithmetic(world, expr.op, pair, expr))
+
+
+def _word(value: Value) -> object:
+    if isinstance(value, ScopeWord):
+        return value.word
+    return "layer" if isinstance(value, Node) and value.op == "layer" else value
+
+
+def _truth(world: World, expr: tree.Binary, left: bool, right: Value) -> bool:
+    if not isinstance(right, bool):
+        raise world.maker.problem("wrong-type", f"`{expr.op}` joins two truths, and this is {describe_value(right)}.", expr.right.span)
+    return (left and right) if expr.op == "and" else (left or right)
+
+
+def arithmetic(world: World, op: str, pair: list[Value], expr: tree.Binary) -> Value:
+    """`left op right` on single values; a Frame takes part in sums only."""
+    left, right = pair
+    if isinstance(left, Frame) or isinstance(right, Frame):
+        return frames.add(world, op, left, right, expr.span)
+    a = world.maker.need_node(left, expr.left.span)
+    b = world.maker.need_node(right, expr.right.span)
+    if op == "^":
+        return power(world, a, b, expr)
+    return world.maker.node(BINARY_OPS[op], [a, b], expr.span)
+
+
+def power(world: World, value: Node, exponent: Node, expr: tree.Binary) -> Value:
+    known = constant_value(exponent)
+    if known is None:
+        message = "The power must be a number known while compiling; for others write `exp(power * log(x))`."
+        raise world.maker.problem("power-not-known", message, expr.right.span)
+    return world.maker.node("pow", [value], expr.span, exponent=known)
+
+
+def _if(world: World, scope: Scope, expr: tree.IfThenElse) -> Value:
+    condition = lower(world, scope, expr.condition)
+    known = constant_value(condition) if isinstance(condition, Node) else condition
+    if isinstance(known, bool | Fraction):
+        return lower(world, scope, expr.yes if known else expr.no)
+    parts = [condition, lower(world, scope, expr.yes), lower(world, scope, expr.no)]
+
+    def choose(values: list[Value]) -> Value:
+        spans = (expr.condition.span, expr.yes.span, expr.no.span)
+        nodes = [world.maker.need_node(value, span) for value, span in zip(values, spans, strict=True)]
+        return world.maker.node("choose", nodes, expr.span)
+
+    return world.maker.broadcast(parts, expr.span, choose)
+
+
+def _let_in(world: World, scope: Scope, expr: tree.LetIn) -> Value:
+    inner = dict(scope)
+    for local in expr.locals:
+        if local.params is not None:
+            inner[local.name] = Function(local.name, local.params, local.type, local.value, dict(inner), local.span)
+        else:
+            value = lower(world, inner, local.value)
+            inner[local.name] = calls.fit(world, value, local.type, local.value.span, f"`{local.name}`")
+    return lower(world, inner, expr.body)
+
+
+def _match(world: World, scope: Scope, expr: tree.Match) -> Value:
+    _check_else(world, expr)
+    arms = tuple(_arm_attr(arm) for arm in expr.arms)
+    values = [lower(world, scope, arm.value) for arm in expr.arms]
+
+    def make(parts: list[Value]) -> Value:
+        nodes = [world.maker.need_node(v, arm.value.span, "An arm") for v, arm in zip(parts, expr.arms, strict=True)]
+        return world.maker.node("match", nodes, expr.span, arms=arms)
+
+    return world.maker.broadcast(values, expr.span, make)
+
+
+def _arm_attr(arm: tree.Arm) -> tuple[str | int, ...]:
+    if arm.layers is not None:
+        return ("layers", *arm.layers)
+    return ("name", *arm.patterns) if arm.patterns else ("else",)
+
+
+def _check_else(world: World, expr: tree.Match) -> None:
+    if not expr.arms or not expr.arms[-1].is_else:
+        raise world.maker.problem(
+            "no-else", "A match says what happens to every tensor, so its last arm is `else => ...`.", expr.span, fix="else => 0,"
+        )
+    for arm in expr.arms[:-1]:
+        if arm.is_else:
+            raise world.maker.problem("else-not-last", "No arm after `else` is ever reached; `else` goes last.", arm.span)
+
+
+def _layers_of(world: World, scope: Scope, expr: tree.LayersOf) -> Value:
+    subject = lower(world, scope, expr.subject)
+    if expr.first >= expr.last:
+        message = f"`[{expr.first}..{expr.last}]` holds no layer: it goes from the first up to, not including, the second."
+        raise world.maker.problem("empty-range", message, expr.span)
+
+    def cut(values: list[Value]) -> Value:
+        node = world.maker.need_node(values[0], expr.subject.span)
+        return world.maker.node("layer_slice", [node], expr.span, first=expr.first, last=expr.last)
+
+    return world.maker.broadcast([subject], expr.span, cut)
+
+
+def _item_of(world: World, scope: Scope, expr: tree.ItemOf) -> Value:
+    subject = lower(world, scope, expr.subject)
+    if not isinstance(subject, ListValue):
+        message = f"`[{expr.index}]` picks an item of a list, and this is {describe_value(subject)}. Layers are written `[{expr.index}..{expr.index + 1}]`."
+        raise world.maker.problem("not-a-list", message, expr.subject.span)
+    if expr.index >= len(subject.items):
+        message = f"The list has {len(subject.items)} items, counted from 0; there is no item {expr.index}."
+        raise world.maker.problem("no-such-item", message, expr.span)
+    return subject.items[expr.index]

@@ -1,0 +1,83 @@
+"""Frames: a linear method on Deltas, given a Model, is that Model seen through the method.
+
+`d + f(m)` means `m + f(d)`. Only linear methods lift, and whether a method is linear is read off its graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from mergelang.graph.node import Node, constant_value, in_order
+from mergelang.graph.types import is_delta
+from mergelang.lower.values import Frame, Function, Value, describe_value
+from mergelang.lower.world import World
+from mergelang.span import Span
+
+
+def lift(world: World, function: Function, model: Node | Frame, apply: Callable[[Node], Value], span: Span) -> Frame:
+    """The Model seen through the function. Raises Problem `not-linear` when the function is no linear map."""
+    inner = model.model if isinstance(model, Frame) else model
+    probe = world.maker.node("sub", [inner, world.maker.graph.add("origin")], span)
+    image = apply(probe)
+    if not isinstance(image, Node) or not is_linear(image, probe):
+        raise world.maker.problem(
+            "not-linear",
+            f"`{function.name}` is given a Model where it takes a Delta. That makes a Frame, a Model seen through "
+            f"`{function.name}`, but only linear methods can be looked through, and `{function.name}` is not linear.",
+            span,
+            fix=f"{function.name}({span.text.partition('(')[2].rstrip(')').split(',')[-1].strip()} - base)",
+        )
+
+    def through(delta: Node) -> Node:
+        mapped = world.maker.need_node(apply(delta), span)
+        return model.through(mapped) if isinstance(model, Frame) else mapped
+
+    return Frame(inner, through, function.name)
+
+
+def add(world: World, op: str, left: Value, right: Value, span: Span) -> Value:
+    """`change + frame`, `frame + change` or `frame - change`: the Model plus the change seen through the frame."""
+    frame, other = (left, right) if isinstance(left, Frame) else (right, left)
+    assert isinstance(frame, Frame)
+    fits = op == "+" or (op == "-" and frame is left)
+    if not fits or not isinstance(other, Node) or not is_delta(other.type):
+        raise world.maker.problem(
+            "frame-needs-change",
+            f"A Frame (here the Model seen through `{frame.name}`) takes a Delta that is added to it, and this is "
+            f"{describe_value(other)}." if fits else f"A Frame can only be added to; `{op}` does not apply to it.",
+            span,
+        )
+    return world.maker.node("add" if op == "+" else "sub", [frame.model, frame.through(other)], span)
+
+
+def is_linear(image: Node, probe: Node) -> bool:
+    """Whether `image` is a linear function of `probe`, as far as its operations show."""
+    depends: dict[int, bool] = {}
+    for node in in_order([image]):
+        if node is probe:
+            depends[node.id] = True
+            continue
+        inside = [depends[arg.id] for arg in node.args]
+        depends[node.id] = any(inside) and node.op not in _HEADER_ONLY
+        if depends[node.id] and not _keeps_linear(node, inside):
+            return False
+    return depends[image.id] and is_delta(image.type)
+
+
+_HEADER_ONLY = ("size", "chance")  # these look at names and shapes of their subject, not at its weights
+
+
+def _keeps_linear(node: Node, inside: Sequence[bool]) -> bool:
+    match node.op:
+        case "neg" | "total" | "layer_slice" | "select" | "drop" | "rename":
+            return True
+        case "add" | "sub" | "stack" | "match":
+            return all(dep or constant_value(arg) == 0 for dep, arg in zip(inside, node.args, strict=True))
+        case "mul":
+            return sum(inside) == 1
+        case "div":
+            return inside == [True, False]
+        case "choose":
+            rest = zip(inside[1:], node.args[1:], strict=True)
+            return not inside[0] and all(dep or constant_value(arg) == 0 for dep, arg in rest)
+    return False

@@ -1,0 +1,41 @@
+"""What a recipe being compiled can see: the graph under way, the library of methods, the inputs it has opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mergelang.graph.node import Input, Node
+from mergelang.lower.emit import Maker
+from mergelang.lower.library import Library
+from mergelang.lower.values import Function, Value
+from mergelang.span import Span
+
+Scope = Mapping[str, Value]
+
+INPUT_OPS = {"checkpoint": "input", "given": "input", "adapter": "adapter", "fields": "fields"}
+
+
+@dataclass(slots=True)
+class World:
+    maker: Maker
+    library: Library
+    expanding: list[Function] = field(default_factory=list)
+    sources: set[str] = field(default_factory=set)  # references.bib entries of the methods used
+    _opened: dict[tuple[str, str], Node] = field(default_factory=dict)
+
+    def open(self, kind: str, ref: str, span: Span) -> Node:
+        """The node of an input; the same input opened twice is one."""
+        key = (kind, ref)
+        if key not in self._opened:
+            inputs = self.maker.graph.inputs
+            place = self.maker.place(span)
+            inputs.append(Input(len(inputs), ref, kind, place))
+            self._opened[key] = self.maker.graph.add(INPUT_OPS[kind], at=place, index=len(inputs) - 1)
+        return self._opened[key]
+
+    def find(self, name: str, scope: Scope) -> Value | None:
+        """What the name stands for: the nearest of local names, the recipe's own, and the library's."""
+        if name in scope:
+            return scope[name]
+        return self.library.find(name)

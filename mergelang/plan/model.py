@@ -1,0 +1,229 @@
+"""The plan: how a recipe will be run, as plain data that can be printed, compared, saved and run later.
+
+A plan is a list of stages. A stage is one sweep over the inputs' files: its tasks each make one output tensor, or
+gather one tensor's share of the model-wide statistics, or both. A task runs a program, which many tensors share: the
+program says what to compute per block, the task says on which tensors and with which numbers.
+
+Registers of a program hold one of four kinds of value: "block" (one per weight, [rows, cols]), "row" ([rows, 1]),
+"column" ([1, cols]) and "scalar" (one float64). A tensor of shape [..., n] is seen as rows of length n; a 1-D tensor
+is one row. The first registers are the task's scalars, in order.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+PLAN_FORMAT = 1
+
+# Sums are taken per chunk of about this many weights (whole rows, for matrices), then over the chunks in order, so
+# that no block size, thread count or budget changes a bit of them.
+CHUNK = 65536
+
+Scalar = float | str  # a number, or the name of a model-wide value that an earlier stage computes
+AttrValue = int | float | str
+
+
+class Data(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Base of everything in a plan: immutable, comparable, JSON by msgspec."""
+
+
+class Step(Data):
+    """`out = op(args)` over registers. Besides the elementwise operations of the graph there are:
+
+    `load` (attr leaf: the task's leaf, converted to the working precision), `store` (attr slot: args[0] becomes the
+    task's store of that number, rounded once), `fill` (args[0] scalar -> block), `chance` (args: probability; attr seed:
+    index into the task's seeds -> block of 0 and 1), `sum` (args: c0, x0, c1, x1, ... -> the weighted sum, in order),
+    `anchored` (the same where the coefficients add up to 1: x0 + c1*(x1 - x0) + ..., exact where all x are equal),
+    `row_total|smallest|largest|rank`, `row_order` (args: rank, x) and the same with `column_` and, for ranks, `tensor_`.
+    """
+
+    op: str
+    out: int
+    args: tuple[int, ...] = ()
+    attrs: dict[str, AttrValue] = {}
+
+
+class Fold(Data):
+    """A streaming statistic over a whole tensor, or over the model, fed from register `source` block by block.
+
+    `kind` order takes two rounds (histograms of the high, then the low half of the float's bits), each a phase (tensor
+    reach) or a stage (model reach) of its own; `round` tells which this is. `state` numbers the statistic within the
+    program, so that the second round finds the first one's result. Tensor reach: the answer goes to scalar register
+    `out` after the last round. Model reach: `stat` is the index into the task's `stats`, which gives its name.
+    """
+
+    kind: Literal["total", "smallest", "largest", "order"]
+    source: int
+    state: int
+    out: int = -1
+    stat: int = -1
+    rank: int = -1  # scalar register that holds the place in ascending order, from 0 (kind order only)
+    round: int = 0
+    last: bool = True
+
+
+class Phase(Data):
+    """One pass over the tensor's blocks: `steps` per block, then `after` once on scalars with the folds' answers."""
+
+    steps: tuple[Step, ...]
+    folds: tuple[Fold, ...] = ()
+    after: tuple[Step, ...] = ()
+
+
+class Program(Data):
+    """What to compute for one tensor; `before` runs once on scalars, ahead of the first phase.
+
+    `reach` says what a block must hold: any weights ("weight"), whole rows ("row") or the whole tensor ("tensor").
+    """
+
+    kinds: tuple[str, ...]  # per register: block, row, column or scalar
+    leaves: int
+    before: tuple[Step, ...]
+    phases: tuple[Phase, ...]
+    reach: Literal["weight", "row", "tensor"] = "weight"
+
+
+class Leaf(Data):
+    """A tensor of an input, by the input's number and the tensor's name there."""
+
+    input: int
+    tensor: str
+    dtype: str
+
+
+class Store(Data):
+    """A tensor of an output, by the output's number and the tensor's name there."""
+
+    output: int
+    tensor: str
+    dtype: str
+
+
+class Task(Data):
+    """One program run on one tensor. `key` names it in progress and errors.
+
+    `resident` says that the leaves' bytes stay in memory between the phases; otherwise each phase reads them again.
+    `check` lists the leaves that no earlier task has read: these are checked for NaN and infinity.
+    """
+
+    program: int
+    key: str
+    shape: tuple[int, ...]
+    leaves: tuple[Leaf, ...] = ()
+    scalars: tuple[Scalar, ...] = ()
+    seeds: tuple[int, ...] = ()
+    stats: tuple[str, ...] = ()
+    stores: tuple[Store, ...] = ()
+    resident: bool = True
+    check: tuple[int, ...] = ()
+
+
+class Copy(Data):
+    """A tensor that goes to the output as it is. `same` must hold equal bytes (integer buffers), or the run stops."""
+
+    store: Store
+    leaf: Leaf
+    shape: tuple[int, ...]
+    same: tuple[Leaf, ...] = ()
+
+
+class ScalarStep(Data):
+    """`out = op(args)` over model-wide values, once a stage is through. An arg is a number or a value's name."""
+
+    op: str
+    out: str
+    args: tuple[Scalar, ...]
+    attrs: dict[str, AttrValue] = {}
+
+
+class Stat(Data):
+    """A model-wide statistic under its name. `rank` (kind order) is a number or a value's name."""
+
+    name: str
+    kind: str
+    rank: Scalar | None = None
+
+
+class Stage(Data):
+    """One sweep over the files. `stats` are complete once it is through; then `after` computes with them."""
+
+    tasks: tuple[Task, ...] = ()
+    copies: tuple[Copy, ...] = ()
+    stats: tuple[Stat, ...] = ()
+    after: tuple[ScalarStep, ...] = ()
+
+
+class PlannedFile(Data):
+    path: str
+    size: int
+    header_digest: str
+
+
+class PlannedInput(Data):
+    """An input as it was when the plan was made: a run refuses one whose headers have changed."""
+
+    ref: str
+    kind: str
+    path: str
+    files: tuple[PlannedFile, ...] = ()
+
+
+class PlannedTensor(Data):
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class PlannedOutput(Data):
+    """What one `merge` item writes. `template` is the input whose config and tokenizer files go with it (-1: none)."""
+
+    name: str
+    tensors: tuple[PlannedTensor, ...]
+    tied: dict[str, str] = {}
+    template: int = -1
+    layers: int | None = None  # the new layer count, where the recipe changed it
+
+
+class Budget(Data):
+    """What the run may use. Bytes for memory; `block` in weights, rounded to whole chunks; none changes a result."""
+
+    memory: int = 1 << 30
+    threads: int = 2
+    block: int = 2 * CHUNK
+    device: str = "cpu"
+
+
+class Costs(Data):
+    """What the run will take: counted, not guessed, but for the peak, which is an upper bound."""
+
+    sweeps: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    flops: int = 0
+    peak_memory: int = 0
+
+
+class Plan(Data):
+    recipe: str  # the text as written
+    digest: str  # of the recipe's meaning: names, comments and layout do not count
+    inputs: tuple[PlannedInput, ...]
+    outputs: tuple[PlannedOutput, ...]
+    programs: tuple[Program, ...]
+    stages: tuple[Stage, ...]
+    precision: Literal["F32", "F64"] = "F32"
+    allow_nonfinite: bool = False
+    budget: Budget = Budget()
+    costs: Costs = Costs()
+    format: int = PLAN_FORMAT
+
+
+def encode(plan: Plan) -> bytes:
+    """The plan as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(plan), indent=1)
+
+
+def decode(data: bytes) -> Plan:
+    """The plan that `encode` wrote. Raises msgspec.ValidationError or DecodeError for anything else."""
+    return msgspec.json.decode(data, type=Plan)
