@@ -1,0 +1,86 @@
+"""Open files of one checkpoint, shared by threads and bounded in number."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from mergelang.formats.damage import blocked, damaged
+from mergelang.formats.header import Stamp, stamp_of
+
+# Eight inputs with their shards must stay below the usual limit of 1,024 open files.
+MAX_OPEN = 64
+
+
+class _Descriptor:
+    """A file descriptor that closes when the last thread lets go of it."""
+
+    def __init__(self, path: str) -> None:
+        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if hasattr(self, "number"):
+            os.close(self.number)
+
+
+class Descriptors:
+    """Reads from a fixed list of files. Each opens when first needed; the oldest makes room for the next."""
+
+    def __init__(self, paths: Sequence[str], stamps: Sequence[Stamp]) -> None:
+        self._paths = tuple(paths)
+        self._stamps = tuple(stamps)
+        self._open: OrderedDict[int, _Descriptor] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, file: int, offset: int, buffer: memoryview, part: str) -> None:
+        """Fill `buffer` from byte `offset` of file number `file`; `part` names what is read in a Problem.
+
+        Raises `short-read` where the file ends early and `file-changed` where it is not the file whose header was read.
+        """
+        descriptor = self._descriptor(file)
+        view, done = buffer.cast("B"), 0
+        try:
+            while done < len(view):
+                # One call reads at most 2 GiB on Linux, so a large buffer takes several.
+                count = os.preadv(descriptor.number, [view[done:]], offset + done)
+                if count == 0:
+                    break
+                done += count
+            same = stamp_of(descriptor.number) == self._stamps[file]
+        except OSError as error:
+            raise blocked(self._paths[file], error, "read") from None
+        if done < len(view):
+            message = f"This file ends early: {len(view):,} bytes were needed here and {done:,} are there."
+            raise damaged("short-read", message, self._paths[file], part, "run again once the file is complete")
+        if not same:
+            raise self._changed(file)
+
+    def close(self) -> None:
+        """Let go of every file; a read in another thread still finishes."""
+        with self._lock:
+            self._open.clear()
+
+    def _descriptor(self, file: int) -> _Descriptor:
+        with self._lock:
+            found = self._open.get(file)
+            if found is None:
+                found = self._open[file] = self._opened(file)
+                while len(self._open) > MAX_OPEN:
+                    self._open.popitem(last=False)
+            return found
+
+    def _opened(self, file: int) -> _Descriptor:
+        try:
+            found = _Descriptor(self._paths[file])
+            same = stamp_of(found.number) == self._stamps[file]
+        except OSError as error:
+            raise blocked(self._paths[file], error, "read") from None
+        if not same:
+            raise self._changed(file)
+        return found
+
+    def _changed(self, file: int) -> Exception:
+        message = "This file was changed after its header was read, so its weights may lie elsewhere now."
+        return damaged("file-changed", message, self._paths[file], fix="run again once nothing writes to the file")
