@@ -1,0 +1,269 @@
+"""The plain meaning of a graph: every operation on whole models in float64, with no passes, no plan and no streaming.
+
+A value is a dict from tensor name to tensor, in the natural shape of its grain: [rows, cols] per weight (a tensor of
+more dimensions is seen as rows of its last one, a 1-D tensor is one row), [rows, 1], [1, cols], or a single number
+per tensor, layer and model. A space is the names and shapes that a value is spread over. Most nodes have a home: the
+space of the inputs below them. Nodes without one (`depth`, numbers, `origin`) are evaluated in the space of their user.
+
+Conventions that the operations' one-line docs leave open:
+- a statistic counts its subject at the subject's own grain: over one-per-row values it counts rows;
+- it counts only tensors in the subject's support; over nothing at all it is 0, and outside the support a rank is 0;
+- out of the support are arms of `match` that are a literal 0, and what `select` and `drop` leave of a Delta or a Field;
+- `rename` keeps the names that do not match; an adapter is 0 at tensors that it does not have;
+- a tensor that is not of floats goes through as it is, and all that meet must be equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from oracle_lines import (
+    ELEMENTWISE,
+    GATHERS,
+    INPUTS,
+    NOWHERE,
+    RANDOM,
+    RANKING,
+    SOURCES,
+    STATISTICS,
+    STRUCTURE,
+    NoMeaning,
+    natural,
+    number,
+    zero,
+)
+from torch import Tensor
+
+from mergelang.graph.node import Graph, Node, in_order
+from mergelang.graph.types import Grain, Place
+from mergelang.layers import layer_map
+
+Values = dict[str, Tensor]
+Space = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A node's value over one space; statistics count the `support` only."""
+
+    values: Values
+    support: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One evaluation: the inputs' tensors, and what is known so far."""
+
+    models: Sequence[dict[str, Tensor]]
+    homes: dict[int, Space | None] = field(default_factory=dict)
+    results: dict[tuple[int, Space], Result] = field(default_factory=dict)
+
+
+def evaluate(graph: Graph, models: Sequence[dict[str, np.ndarray[Any, Any]] | dict[str, Tensor]]) -> list[Values]:
+    """Each output of the graph as a dict of float64 tensors in their own shapes; one dict of `models` per input."""
+    run = Run([{name: torch.as_tensor(x) for name, x in model.items()} for model in models])
+    for node in in_order(graph.roots()):  # arguments first, so that deep graphs need no deep recursion
+        at = home(run, node)
+        if at is not None:
+            result(run, node, at)
+    return [_output(run, output.node) for output in graph.outputs]
+
+
+def _output(run: Run, node: Node) -> Values:
+    space = home(run, node)
+    if space is None:
+        raise NoMeaning("an output needs an input below it, for its names and shapes")
+    values = result(run, node, space).values
+    return {name: values[name].reshape(shape).clone() for name, shape in space}
+
+
+# ---- spaces: which names a value is spread over
+
+
+def home(run: Run, node: Node) -> Space | None:
+    """The names and shapes of the inputs below the node, as its operation leaves them; None where headers suffice."""
+    if node.id not in run.homes:
+        run.homes[node.id] = _find_home(run, node)
+    return run.homes[node.id]
+
+
+def _find_home(run: Run, node: Node) -> Space | None:
+    if node.op in ("input", "fields"):
+        return tuple((name, tuple(x.shape)) for name, x in run.models[node["index"]].items())
+    if node.op in STRUCTURE:
+        return _structured_home(run, node)
+    if node.op in GATHERS:
+        return home(run, node.args[-1])
+    placed = [arg for arg in node.args if _own_home(run, arg) is not None]
+    return home(run, max(placed, key=_leads)) if placed else None
+
+
+def _own_home(run: Run, node: Node) -> Space | None:
+    """The node's home, but None for one number per model, which fits any space."""
+    return home(run, node) if node.type.grain > Grain.MODEL else None
+
+
+def _leads(node: Node) -> tuple[bool, Grain]:
+    """Models say which tensors there are, before Deltas and Fields, and these before numbers."""
+    return isinstance(node.type.unit, Place), node.type.grain
+
+
+def _structured_home(run: Run, node: Node) -> Space | None:
+    homes = [_own_home(run, arg) for arg in node.args]
+    if all(at is None for at in homes):
+        return None
+    shapes = {name: shape for at in homes for name, shape in at or ()}
+    by_arg = [shapes | dict(at or ()) for at in homes]
+    parts = STRUCTURE[node.op](node, [[name for name, _ in at or ()] for at in homes])
+    return tuple((new, shapes[old] if arg == NOWHERE else by_arg[arg][old]) for new, arg, old in parts)
+
+
+# ---- evaluation
+
+
+def result(run: Run, node: Node, space: Space) -> Result:
+    """The node's value over a space (its home, where it has one), each tensor in the natural shape of its grain."""
+    space = home(run, node) or space
+    key = (node.id, space)
+    if key not in run.results:
+        values, support = _evaluator(node.op)(run, node, space)
+        shaped = {name: natural(values[name], node.type.grain, shape) for name, shape in space}
+        run.results[key] = Result(shaped, frozenset(support))
+    return run.results[key]
+
+
+def seen(run: Run, node: Node, space: Space) -> Result:
+    """The node's value as its user sees it, name by name of the user's space."""
+    found = result(run, node, space)
+    if node.type.grain == Grain.MODEL:
+        value = next(iter(found.values.values()))
+        return Result({name: value for name, _ in space}, frozenset(name for name, _ in space))
+    missing = [name for name, _ in space if name not in found.values]
+    if missing:
+        raise NoMeaning(f"{node} has no tensor {missing[0]}")
+    return Result({name: found.values[name] for name, _ in space}, found.support & {name for name, _ in space})
+
+
+Evaluated = tuple[Values, set[str] | frozenset[str]]
+
+
+def _evaluator(op: str) -> Callable[[Run, Node, Space], Evaluated]:
+    for table, evaluator in _EVALUATORS:
+        if op in table:
+            return evaluator
+    raise NoMeaning(f"the oracle has no line for {op}")
+
+
+def _input(run: Run, node: Node, space: Space) -> Evaluated:
+    held = {name: x.double() if x.is_floating_point() else x for name, x in run.models[node["index"]].items()}
+    shaped = {name: natural(held[name], Grain.WEIGHT, shape) for name, shape in space if name in held}
+    return {name: shaped.get(name, zero()) for name, _ in space}, set(shaped)
+
+
+def _from_headers(run: Run, node: Node, space: Space) -> Evaluated:
+    places = layer_map([name for name, _ in space])
+    return {name: number(SOURCES[node.op](node, places[name])) for name, _ in space}, {name for name, _ in space}
+
+
+def _elementwise(run: Run, node: Node, space: Space) -> Evaluated:
+    args = [seen(run, arg, space) for arg in node.args]
+    for arg in node.args:
+        if isinstance(arg.type.unit, Place) and {n for n, _ in home(run, arg) or space} != {n for n, _ in space}:
+            raise NoMeaning(f"{node}: these Models do not have the same tensors")
+    values = {name: _each_weight(node, [arg.values[name] for arg in args]) for name, _ in space}
+    return values, _union_of_supports(node, args)
+
+
+def _each_weight(node: Node, args: list[Tensor]) -> Tensor:
+    whole = [x for x in args if not x.is_floating_point()]
+    if any(not torch.equal(x, whole[0]) for x in whole):
+        raise NoMeaning(f"{node}: tensors that are not of floats differ")
+    return whole[0] if whole else ELEMENTWISE[node.op](node, *args).double()
+
+
+def _union_of_supports(node: Node, args: list[Result]) -> frozenset[str]:
+    pairs = list(zip(node.args, args, strict=True))
+    fine = [seen for arg, seen in pairs if arg.type.grain == Grain.WEIGHT] or [seen for arg, seen in pairs if arg.reads]
+    return frozenset().union(*(seen.support for seen in fine or args))
+
+
+def _ranking(run: Run, node: Node, space: Space) -> Evaluated:
+    subject = seen(run, node.args[0], space)
+    values = {
+        name: RANKING[node.op](node, x) if name in subject.support else zero() for name, x in subject.values.items()
+    }
+    return values, subject.support
+
+
+def _random(run: Run, node: Node, space: Space) -> Evaluated:
+    chances, of = (seen(run, arg, space) for arg in node.args)
+    return {name: RANDOM[node.op](node, name, shape, chances.values[name]) for name, shape in space}, of.support
+
+
+def _statistic(run: Run, node: Node, space: Space) -> Evaluated:
+    subject = seen(run, node.args[-1], space)
+    ranks = seen(run, node.args[0], space).values if len(node.args) == 2 else None
+    names = [name for name, x in subject.values.items() if x.is_floating_point() and name in subject.support]
+    reach = Grain[str(node["per"]).upper()]
+    group = groups(space, reach)
+    answers: dict[object, Tensor] = {}
+    for key in dict.fromkeys(group[name] for name in names):
+        members = [name for name in names if group[name] == key]
+        rows = _gathered(node.args[-1], {name: subject.values[name] for name in members}, space, reach)
+        rank = ranks[members[0]].reshape(-1, 1).expand(len(rows), 1) if ranks is not None else zero()
+        answer = STATISTICS[node.op](rows, rank)
+        answers[key] = answer.reshape(1, -1) if reach == Grain.COLUMN else answer.reshape(-1, 1)
+    values = {name: answers.get(group[name], zero()) for name, _ in space}
+    return values, {name for name, _ in space if group[name] in answers}
+
+
+def _gathered(subject: Node, values: Values, space: Space, reach: Grain) -> Tensor:
+    """The values that go together, one row of the matrix for each answer."""
+    if reach in (Grain.ROW, Grain.COLUMN):
+        (value,) = values.values()
+        return value if reach == Grain.ROW else value.T
+    if subject.type.grain == Grain.LAYER:  # one value per layer, however many tensors it has
+        layer = groups(space, Grain.LAYER)
+        return torch.stack(list({layer[name]: x for name, x in values.items()}.values())).reshape(1, -1)
+    return torch.cat([x.reshape(1, -1) for x in values.values()], dim=1)
+
+
+def groups(space: Space, reach: Grain) -> dict[str, object]:
+    """For each name, what the names that are gathered with it have in common."""
+    if reach == Grain.MODEL:
+        return {name: () for name, _ in space}
+    if reach == Grain.LAYER:
+        return {name: place and place[:2] for name, place in layer_map([name for name, _ in space]).items()}
+    return {name: name for name, _ in space}
+
+
+def _structure(run: Run, node: Node, space: Space) -> Evaluated:
+    homes = [_own_home(run, arg) for arg in node.args]
+    if node.op != "match" and None in homes:
+        raise NoMeaning(f"{node}: its parts have no tensors of their own")
+    args = [seen(run, arg, at or space) for arg, at in zip(node.args, homes, strict=True)]
+    parts = STRUCTURE[node.op](node, [[name for name, _ in at or space] for at in homes])
+    values = {new: zero() if arg == NOWHERE else _of(args[arg].values, node, old) for new, arg, old in parts}
+    return values, {new for new, arg, old in parts if arg != NOWHERE and old in args[arg].support}
+
+
+def _of(values: Values, node: Node, name: str) -> Tensor:
+    if name not in values:
+        raise NoMeaning(f"{node}: the part for {name} has no such tensor")
+    return values[name]
+
+
+_EVALUATORS: list[tuple[Collection[str], Callable[[Run, Node, Space], Evaluated]]] = [
+    (INPUTS, _input),
+    (SOURCES, _from_headers),
+    (ELEMENTWISE, _elementwise),
+    (STATISTICS, _statistic),
+    (RANKING, _ranking),
+    (RANDOM, _random),
+    (STRUCTURE, _structure),
+]
+ORACLE = frozenset(op for table, _ in _EVALUATORS for op in table)

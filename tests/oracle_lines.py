@@ -1,0 +1,188 @@
+"""The operations one by one, a line each where a line will do: what `oracle` applies to whole models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mergelang.graph.node import Node
+from mergelang.graph.rules import is_zero
+from mergelang.graph.types import Grain, Place
+from mergelang.layers import Place as LayerPlace
+from mergelang.layers import layer_map
+from mergelang.patterns import matches, renamed
+
+Part = tuple[str, int, str]  # a name of the result, the argument it comes from, and its name there
+NOWHERE = -1  # the argument number of a part that is zero and outside the support
+
+
+class NoMeaning(Exception):
+    """The graph asks for something that the models given do not hold."""
+
+
+def natural(value: Tensor, grain: Grain, shape: tuple[int, ...]) -> Tensor:
+    """The value in the shape that its grain has for a tensor of this shape."""
+    rows, cols = prod(shape[:-1]), shape[-1] if shape else 1
+    if not value.is_floating_point():
+        return value.reshape(rows, cols)
+    target = {Grain.WEIGHT: (rows, cols), Grain.ROW: (rows, 1), Grain.COLUMN: (1, cols)}.get(grain)
+    if target is None:
+        return value.reshape(())
+    return value.reshape(target) if value.numel() == rows * cols else torch.broadcast_to(value, target)
+
+
+def zero() -> Tensor:
+    return number(0)
+
+
+def number(value: float) -> Tensor:
+    return torch.tensor(float(value), dtype=torch.float64)
+
+
+# ---- each weight by itself, and statistics
+
+
+def _depth(node: Node, place: LayerPlace | None) -> float:
+    if place is None:
+        return 0.0
+    _, index, count = place
+    return index / (count - 1) if count > 1 else 1.0
+
+
+SOURCES: dict[str, Callable[[Node, LayerPlace | None], Any]] = {
+    "constant": lambda node, place: node["value"],
+    "origin": lambda node, place: 0,
+    "depth": _depth,
+    "layer": lambda node, place: place[1] if place else -1,
+    "layers": lambda node, place: place[2] if place else 0,
+}
+INPUTS = frozenset(["input", "adapter", "fields"])
+
+ELEMENTWISE: dict[str, Callable[..., Tensor]] = {
+    "neg": lambda node, x: -x,
+    "abs": lambda node, x: x.abs(),
+    "sign": lambda node, x: x.sign(),
+    "sqrt": lambda node, x: x.clamp(min=0).sqrt(),
+    "pow": lambda node, x: x ** float(node["exponent"]),
+    "exp": lambda node, x: x.exp(),
+    "log": lambda node, x: x.log(),
+    "tanh": lambda node, x: x.tanh(),
+    "sin": lambda node, x: x.sin(),
+    "cos": lambda node, x: x.cos(),
+    "arccos": lambda node, x: x.clamp(-1, 1).arccos(),
+    "floor": lambda node, x: x.floor(),
+    "raw": lambda node, x: x,
+    "add": lambda node, x, y: x + y,
+    "sub": lambda node, x, y: x - y,
+    "mul": lambda node, x, y: x * y,
+    "div": lambda node, x, y: torch.where(y == 0, 0.0, x / y),
+    "minimum": lambda node, x, y: torch.minimum(x, y),
+    "maximum": lambda node, x, y: torch.maximum(x, y),
+    "ge": lambda node, x, y: x >= y,
+    "gt": lambda node, x, y: x > y,
+    "le": lambda node, x, y: x <= y,
+    "lt": lambda node, x, y: x < y,
+    "eq": lambda node, x, y: x == y,
+    "ne": lambda node, x, y: x != y,
+    "choose": lambda node, x, y, z: torch.where(x != 0, y, z),
+    "combine": lambda node, *xs: sum((c * x for c, x in zip(xs[::2], xs[1::2], strict=True)), zero()),
+}
+
+# Each takes a matrix with the values of one answer per row, and the place asked for, [answers, 1].
+STATISTICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "total": lambda rows, rank: rows.sum(1),
+    "smallest": lambda rows, rank: rows.amin(1),
+    "largest": lambda rows, rank: rows.amax(1),
+    "order": lambda rows, rank: rows.sort(1).values.gather(1, rank.floor().clamp(0, rows.shape[1] - 1).long()),
+    "size": lambda rows, rank: torch.full((len(rows),), float(rows.shape[1]), dtype=torch.float64),
+}
+
+
+def _rank(node: Node, x: Tensor) -> Tensor:
+    lines = {"row": x, "column": x.T, "tensor": x.reshape(1, -1)}[str(node["per"])]
+    ranks = lines.argsort(dim=1, stable=True).argsort(dim=1, stable=True).double()
+    return ranks.T if node["per"] == "column" else ranks.reshape(x.shape)
+
+
+RANKING: dict[str, Callable[[Node, Tensor], Tensor]] = {"rank": _rank}
+
+
+def _chance(node: Node, name: str, shape: tuple[int, ...], chances: Tensor) -> Tensor:
+    from mergelang.backends.random import chance
+    from mergelang.plan.seeds import seed_for
+
+    return chance(seed_for(node, name), natural(chances, Grain.WEIGHT, shape))
+
+
+RANDOM: dict[str, Callable[[Node, str, tuple[int, ...], Tensor], Tensor]] = {"chance": _chance}
+GATHERS = frozenset([*STATISTICS, *RANKING, *RANDOM])
+
+
+def _layer_slice(node: Node, names: list[list[str]]) -> list[Part]:
+    first, last = node["first"], node["last"]
+    places = layer_map(names[0])
+    inside = [(name, place) for name, place in places.items() if place and first <= place[1] < last]
+    return [(in_layer(name, place, place[1] - first), 0, name) for name, place in inside]
+
+
+def _stack(node: Node, names: list[list[str]]) -> list[Part]:
+    parts: list[Part] = [(name, 0, name) for name, place in layer_map(names[0]).items() if place is None]
+    heights: dict[str, int] = {}
+    for arg, of_slice in enumerate(names[1:], start=1):
+        inside = {name: place for name, place in layer_map(of_slice).items() if place}
+        parts += [(in_layer(name, at, heights.get(at[0], 0) + at[1]), arg, name) for name, at in inside.items()]
+        heights |= {stack: heights.get(stack, 0) + count for stack, _, count in inside.values()}
+    return parts
+
+
+def in_layer(name: str, place: LayerPlace, layer: int) -> str:
+    """The name with another number for its layer."""
+    segments = name.split(".")
+    segments[len(place[0].split(".")) if place[0] else 0] = str(layer)
+    return ".".join(segments)
+
+
+def _chosen(node: Node, names: list[str], wanted: bool) -> list[Part]:
+    fits = {name: any(matches(str(pattern), name) for pattern in node["patterns"]) == wanted for name in names}
+    if isinstance(node.type.unit, Place):
+        return [(name, 0, name) for name in names if fits[name]]
+    return [(name, 0 if fits[name] else NOWHERE, name) for name in names]
+
+
+def _rename(node: Node, names: list[list[str]]) -> list[Part]:
+    old, new = str(node["old"]), str(node["new"])
+    parts = [(renamed(old, new, name) or name, 0, name) for name in names[0]]
+    if len({name for name, _, _ in parts}) < len(parts):
+        raise NoMeaning(f"{node} gives two tensors one name")
+    return parts
+
+
+def _match(node: Node, names: list[list[str]]) -> list[Part]:
+    places = layer_map(dict.fromkeys(name for of_arm in names for name in of_arm))
+    parts = []
+    for name, place in places.items():
+        arm = next(number for number, (kind, *what) in enumerate(node["arms"]) if arm_fits(kind, what, name, place))
+        parts.append((name, NOWHERE if is_zero(node.args[arm]) else arm, name))
+    return parts
+
+
+def arm_fits(kind: str, what: list[Any], name: str, place: LayerPlace | None) -> bool:
+    """Whether an arm of a match takes this tensor: by name patterns, by a range of layers, or whatever is left."""
+    if kind == "layers":
+        return place is not None and what[0] <= place[1] < what[1]
+    return kind == "else" or any(matches(pattern, name) for pattern in what)
+
+
+# Each says, from the names that the arguments have, where every tensor of the result comes from.
+STRUCTURE: dict[str, Callable[[Node, list[list[str]]], list[Part]]] = {
+    "layer_slice": _layer_slice,
+    "stack": _stack,
+    "select": lambda node, names: _chosen(node, names[0], True),
+    "drop": lambda node, names: _chosen(node, names[0], False),
+    "rename": _rename,
+    "match": _match,
+}
