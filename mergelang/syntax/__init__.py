@@ -1,0 +1,1 @@
+"""What was written: text to tree and back."""

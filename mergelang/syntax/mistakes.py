@@ -1,0 +1,154 @@
+"""Syntax errors in the user's terms: the mistake of `grammar/mistakes.toml` whose example fails in the same way."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from mergelang.problem import Problem
+from mergelang.resources import folder
+from mergelang.span import Span
+from mergelang.syntax.build import Piece
+from mergelang.syntax.expected import expected
+from mergelang.syntax.failure import END, STRAY, Failure, Surroundings, open_things, piece_at, surroundings
+
+_BLANK = re.compile(r"\{(earlier|before|found|after|opener|closer|expected)\}")
+_CLOSER = {"(": ")", "[": "]", "{": "}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One entry of the file; its fields are described there."""
+
+    slug: str
+    agree: tuple[str, ...]
+    examples: tuple[str, ...]
+    message: str
+    at: str = "found"
+    put: str | None = None
+    over: str = "found"
+    fix: str | None = None
+
+
+@cache
+def mistakes() -> tuple[Mistake, ...]:
+    """Every known mistake, in the order in which they are tried."""
+    text = (folder("grammar") / "mistakes.toml").read_text(encoding="utf-8")
+    return tuple(_mistake(entry) for entry in tomllib.loads(text)["mistake"])
+
+
+def _mistake(entry: dict[str, object]) -> Mistake:
+    words = entry.pop("words", None)
+    examples = entry.pop("examples")
+    assert isinstance(examples, list)
+    if isinstance(words, list):
+        examples = [example.replace("{word}", word) for example in examples for word in words]
+    agree = entry.pop("agree")
+    assert isinstance(agree, list)
+    return Mistake(agree=tuple(agree), examples=tuple(examples), **entry)  # type: ignore[arg-type]
+
+
+Fails = Callable[[str], Failure]
+
+
+def explain(failure: Failure, fails: Fails) -> Problem:
+    """The Problem that a failure is told as. `fails` reads an example and gives its failure."""
+    seen = surroundings(failure)
+    for mistake in mistakes():
+        if any(_same(mistake.agree, seen, example) for example in _examples(mistake, fails)):
+            return _problem(mistake, failure)
+    return _unknown(failure)
+
+
+@cache
+def _examples(mistake: Mistake, fails: Fails) -> frozenset[Surroundings]:
+    return frozenset(surroundings(fails(example)) for example in mistake.examples)
+
+
+def _same(agree: tuple[str, ...], one: Surroundings, other: Surroundings) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in agree)
+
+
+def _unknown(failure: Failure) -> Problem:
+    if failure.found.kind == STRAY:
+        message = f"`{failure.found.text[0]}` means nothing in a recipe. Names are made of the letters a to z, digits and `_`."
+        return Problem("stray-character", message, failure.found.span)
+    message = f"I did not expect {_shown(failure.found)} here. I expected {expected(failure)}."
+    return Problem("unexpected", message, failure.found.span)
+
+
+def _problem(mistake: Mistake, failure: Failure) -> Problem:
+    words = _words(failure)
+    fix = None if mistake.fix is None else _filled(mistake.fix, words)
+    if mistake.put is not None and mistake.fix is None:
+        fix = _repaired_lines(failure, _range(mistake.over, failure), _filled(mistake.put, words))
+    return Problem(mistake.slug, _filled(mistake.message, words), _place(mistake.at, failure), fix=fix)
+
+
+def _filled(template: str, words: dict[str, str]) -> str:
+    # Not str.format: recipes are full of braces of their own.
+    return _BLANK.sub(lambda blank: words[blank.group(1)], template)
+
+
+def repaired(mistake: Mistake, failure: Failure) -> str:
+    """The whole text with the mistake's `put` in its place."""
+    start, end = _range(mistake.over, failure)
+    put = _filled(mistake.put or "", _words(failure))
+    return failure.source.text[:start] + put + failure.source.text[end:]
+
+
+def _words(failure: Failure) -> dict[str, str]:
+    at = failure.index
+    opener = open_things(failure.pieces[:at])[-1][1].text
+    return {
+        "earlier": piece_at(failure, at - 2).text, "before": piece_at(failure, at - 1).text,
+        "found": failure.pieces[at].text, "after": piece_at(failure, at + 1).text,
+        "opener": opener, "closer": _CLOSER.get(opener, ""), "expected": expected(failure),
+    }  # fmt: skip
+
+
+def _shown(piece: Piece) -> str:
+    return "the end" if piece.kind == END else f"`{piece.text}`"
+
+
+def _range(over: str, failure: Failure) -> tuple[int, int]:
+    """From where to where the text is replaced."""
+    at = failure.index
+    found, after = failure.pieces[at].span, piece_at(failure, at + 1).span
+    before, earlier = piece_at(failure, at - 1).span, piece_at(failure, at - 2).span
+    return {
+        "found": (found.start, found.end),
+        "before": (before.start, found.end),
+        "earlier": (earlier.start, found.end),
+        "after": (found.start, after.end),
+        "gap": (before.end, found.start),
+        "gap-and-found": (before.end, found.end),
+        "only-before": (before.start, before.end),
+        "only-earlier": (earlier.start, earlier.end),
+    }[over]
+
+
+def _repaired_lines(failure: Failure, where: tuple[int, int], put: str) -> str:
+    """The lines of the text that the repair touches, repaired."""
+    text, (start, end) = failure.source.text, where
+    first = text.rfind("\n", 0, start) + 1
+    last = text.find("\n", end)
+    lines = text[first:start] + put + text[end : None if last < 0 else last]
+    return "\n".join(line.rstrip() for line in lines.split("\n")).strip()
+
+
+def _place(at: str, failure: Failure) -> Span:
+    index = failure.index
+    found, before = failure.pieces[index].span, piece_at(failure, index - 1)
+    if at == "before" or (at == "found" and failure.pieces[index].kind == END and index):
+        return before.span
+    if at == "both":
+        return before.span.to(found)
+    if at == "doc":
+        return before.span if before.kind == "DOC" else found
+    if at == "opener":
+        return open_things(failure.pieces[:index])[-1][1].span
+    return found
