@@ -30,7 +30,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo: checkpoints ## Trains four small models, merges three skills into one, and shows the result
-	@rm -rf $(MERGED)
+	@rm -rf $(MERGED) && mkdir -p $(dir $(MERGED))
 	$(call show,mergelang compile examples/three_skills.merge)
 	$(call show,mergelang run examples/three_skills.merge -o $(MERGED))
 	$(call show,mergelang inspect $(MERGED))

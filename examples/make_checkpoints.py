@@ -125,7 +125,7 @@ def _options() -> argparse.Namespace:
 
 def _lessons(steps: int) -> list[Lesson]:
     base = Lesson("base", ("prose", "code"), steps, rate=4e-3, seed=1)
-    return [base, *(Lesson(name, (name,), steps * 2 // 5, 2e-3, seed) for seed, name in enumerate(SKILLS, start=2))]
+    return [base, *(Lesson(name, (name,), steps * 2 // 5, 1e-3, seed) for seed, name in enumerate(SKILLS, start=2))]
 
 
 def _newborn() -> tuple[PreTrainedTokenizerFast, LlamaForCausalLM]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import corpus
 import torch
-from make_checkpoints import SKILLS, load, loss, quiet_and_repeatable
+from make_checkpoints import SKILLS, VOCABULARY, load, loss, quiet_and_repeatable
 from rich.console import Console
 from rich.table import Table
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
@@ -31,7 +31,7 @@ def main() -> None:
     quiet_and_repeatable()
     console = Console(highlight=False)
     tokenizer, merged = load(options.merged)
-    console.print("The merged model, loaded by transformers, goes on writing (most likely token each time):")
+    console.print("What the merged model writes, likeliest token each time:")
     for prompt in PROMPTS:
         console.print(f"  {prompt!r} -> {continuation(merged, tokenizer, prompt)!r}", markup=False, soft_wrap=True)
     console.print(loss_table([options.checkpoints / name for name in ("base", *SKILLS)] + [options.merged]))
@@ -46,8 +46,8 @@ def continuation(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, pr
 
 def loss_table(folders: list[Path]) -> Table:
     """One row per checkpoint: its mean loss on held-out text of every kind, in nats per token."""
-    table = Table("checkpoint", *corpus.KINDS, title="Loss on held-out text (nats per token, lower is better)")
-    table.caption = f"Guessing blindly costs {math.log(512):.2f}."
+    table = Table("checkpoint", *corpus.KINDS, title="Held-out loss, nats per token")
+    table.caption = f"Guessing blindly costs {math.log(VOCABULARY):.2f}."
     for folder in folders:
         tokenizer, model = load(folder)
         table.add_row(folder.name, *(f"{loss(model, tokenizer, (kind,)):.2f}" for kind in corpus.KINDS))
