@@ -28,7 +28,12 @@ def render(found: Diff) -> RenderableType:
     top = max((one.change.relative for one in found.tensors if math.isfinite(one.change.relative)), default=0.0)
     maps = [_heat_map(found, stack, top) for stack in stacks]
     outside = [one for one in found.tensors if one.layer is None]
-    rows = [_summary(found, top), *maps, *([_bars(outside, top)] if outside else []), _apart(found)]
+    rows: list[RenderableType] = [
+        _summary(found, top),
+        *maps,
+        *([_bars(outside, top)] if outside else []),
+        _apart(found),
+    ]
     return Group(*rows)
 
 

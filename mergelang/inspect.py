@@ -115,7 +115,7 @@ def to_json(report: Report) -> dict[str, object]:
 
 def render(report: Report, tensors: bool = False) -> RenderableType:
     """The report as a summary and a table of layers; with `tensors` every tensor is listed too."""
-    rows = [_summary(report), _part_table(report)]
+    rows: list[RenderableType] = [_summary(report), _part_table(report)]
     return Group(*rows, _tensor_table(report.tensors)) if tensors else Group(*rows)
 
 
