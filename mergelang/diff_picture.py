@@ -13,6 +13,8 @@ from mergelang.diff import Diff, TensorChange
 
 STEPS = " ▁▂▃▄▅▆▇█"
 BAR_WIDTH = 24
+# Letters of a word at the head of a column of the heat map.
+HEAD_WIDTH = 5
 # From little to much change; the block's height says the same to those who see no colour.
 COLOURS = ("grey50", "blue", "cyan", "green", "yellow", "dark_orange", "red")
 MOST_OUTSIDE = 12
@@ -54,16 +56,24 @@ def _heat_map(found: Diff, stack: str, top: float) -> Table:
     modules = _modules(inside)
     cells = _cells(inside, modules)
     layers = {layer: change for (name, layer), change in found.layers.items() if name == stack and layer is not None}
-    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left", title=Text(stack or "layers"))
-    table.add_column("layer", justify="right")
+    table = _table(stack or "layers")
+    table.add_column("layer", justify="right", vertical="bottom")
     for module in modules:
-        table.add_column(_upright(module), justify="center")
-    table.add_column("all", justify="left")
-    table.add_column("changed", justify="right")
+        table.add_column(_upright(module), justify="center", vertical="bottom")
+    table.add_column("all", no_wrap=True, vertical="bottom")
+    table.add_column("changed", justify="right", no_wrap=True, vertical="bottom")
     for layer, change in layers.items():
         row = [_cell(cells.get((module, layer)), top) for module in modules]
-        table.add_row(str(layer), *row, _bar(change.relative, top), percent(change.share))
+        whole = Text.assemble(_cell(change.relative, top), " ", percent(change.relative))
+        table.add_row(str(layer), *row, whole, percent(change.share))
     return table
+
+
+def _table(title: str) -> Table:
+    """An empty table without rules, narrow enough that a layer of a usual model fits into 80 columns."""
+    return Table(
+        box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", title=Text(title), title_justify="left"
+    )
 
 
 def _modules(inside: Iterable[TensorChange]) -> list[str]:
@@ -91,8 +101,9 @@ def _relative(group: Iterable[TensorChange]) -> float:
 
 
 def _upright(module: str) -> Text:
-    """A column's head that is as narrow as its longest part: one part of the name below the other."""
-    return Text("\n".join(part[:10] for part in module.replace("_proj", "").split(".")[-2:]))
+    """A column's head as narrow as its cells allow: the last words of the name, one below the other."""
+    words = module.replace("_proj", "").replace("_", ".").split(".")[-3:]
+    return Text("\n".join(word[:HEAD_WIDTH] for word in words))
 
 
 def _cell(relative: float | None, top: float) -> Text:
@@ -120,7 +131,7 @@ def _colour(relative: float, top: float) -> str:
 
 
 def _bars(outside: list[TensorChange], top: float) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", title=Text("outside the layers"), title_justify="left")
+    table = _table("outside the layers")
     for title in ("tensor", "relative change", "changed"):
         table.add_column(title)
     ordered = sorted(outside, key=lambda one: (-one.change.relative, one.name))

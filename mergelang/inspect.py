@@ -123,7 +123,7 @@ def _summary(report: Report) -> Text:
     checkpoint = report.checkpoint
     stacks = ", ".join(f"{count} in {stack or 'the model'}" for stack, count in report.layers.items()) or "none"
     lines = [
-        f"{checkpoint.ref}  ({checkpoint.kind}, {len(checkpoint.files)} weight files)",
+        f"{checkpoint.ref}  ({checkpoint.kind}{_files(len(checkpoint.files))})",
         f"  parameters  {report.parameters:,}",
         f"  weights     {size(checkpoint.nbytes)}",
         f"  tensors     {len(checkpoint.tensors):,}",
@@ -132,6 +132,10 @@ def _summary(report: Report) -> Text:
         *(f"  tied        {name} is {canonical}" for name, canonical in checkpoint.tied.items()),
     ]
     return Text("\n".join(lines) + "\n")
+
+
+def _files(count: int) -> str:
+    return f", {count:,} weight files" if count > 1 else ""
 
 
 def _part_table(report: Report) -> Table:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mergelang.catalog import DTYPE_BITS, OutTensor
+from mergelang.formats.damage import damaged
 
 DEFAULT_SHARD_BYTES = 5_000_000_000
 # The data section starts at a multiple of this, as the safetensors library writes it.
@@ -57,6 +58,9 @@ def lay_out(name: str, tensors: Sequence[OutTensor], metadata: Mapping[str, str]
     ordered = tuple(sorted(tensors, key=lambda tensor: (-DTYPE_BITS[tensor.dtype], tensor.name)))
     entries: dict[str, object] = {"__metadata__": {"format": "pt", **metadata}}
     starts, end = {}, 0
+    if any(tensor.name in entries for tensor in ordered):
+        message = "A tensor is called `__metadata__`, which safetensors files keep for notes about themselves."
+        raise damaged("reserved-name", message, name, "__metadata__", "give the tensor another name")
     for tensor in ordered:
         starts[tensor.name] = end
         offsets = [end, end := end + tensor.nbytes]
