@@ -14,6 +14,8 @@ from mergelang.span import FileSpot, Place
 
 # Headers, config, tokenizer and the file system's own tables come on top of the weights.
 SPARE_BYTES = 64 << 20
+# The hidden name under which an output grows is longer by a dot, a suffix, a process number and a counter.
+PARTIAL_BYTES = 32
 
 
 def check_target(path: Path, inputs: Iterable[Checkpoint], nbytes: int, place: Place) -> None:
@@ -21,13 +23,19 @@ def check_target(path: Path, inputs: Iterable[Checkpoint], nbytes: int, place: P
 
     Raises `output-is-input`, `output-exists`, `no-folder`, `not-writable` or `no-room`, at `place`.
     """
-    target = path.expanduser().absolute()
-    for checkpoint in inputs:
-        if checkpoint.kind != "memory" and _meets(target, checkpoint):
-            raise _is_input(target, checkpoint, place)
-    _check_free(target, place)
-    _check_parent(target.parent, place)
-    _check_room(target, nbytes, place)
+    target = Path(os.path.expanduser(path)).absolute()
+    try:
+        for checkpoint in inputs:
+            if checkpoint.kind != "memory" and _meets(target, checkpoint):
+                raise _is_input(target, checkpoint, place)
+        _check_free(target, place)
+        _check_parent(target.parent, place)
+        _check_name(target, place)
+        _check_room(target, nbytes, place)
+    except OSError as error:
+        # A folder that may not be listed, a name too long for the disk.
+        message = f'The output cannot go to {target}: the system says "{(error.strerror or str(error)).lower()}".'
+        raise Problem("not-writable", message, place, fix="give another path") from None
 
 
 def _meets(target: Path, checkpoint: Checkpoint) -> bool:
@@ -95,6 +103,13 @@ def _check_parent(folder: Path, place: Place) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         message = f"The output is to go into {folder}, where you may not write."
         raise Problem("not-writable", message, place, fix=f"ls -ld {shlex.quote(str(folder))}")
+
+
+def _check_name(target: Path, place: Place) -> None:
+    most = os.pathconf(target.parent, "PC_NAME_MAX") - PARTIAL_BYTES
+    if len(os.fsencode(target.name)) > most:
+        message = f"The output's name has {len(os.fsencode(target.name)):,} bytes; here it may have {most}."
+        raise Problem("not-writable", message, place, fix="give a shorter name")
 
 
 def _check_room(target: Path, nbytes: int, place: Place) -> None:

@@ -8,21 +8,11 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from mergelang.formats.damage import blocked, damaged
+from mergelang.formats.descriptor import Descriptor
 from mergelang.formats.header import Stamp, stamp_of
 
 # Eight inputs with their shards must stay below the usual limit of 1,024 open files.
 MAX_OPEN = 64
-
-
-class _Descriptor:
-    """A file descriptor that closes when the last thread lets go of it."""
-
-    def __init__(self, path: str) -> None:
-        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-    def __del__(self) -> None:
-        if hasattr(self, "number"):
-            os.close(self.number)
 
 
 class Descriptors:
@@ -31,7 +21,7 @@ class Descriptors:
     def __init__(self, paths: Sequence[str], stamps: Sequence[Stamp]) -> None:
         self._paths = tuple(paths)
         self._stamps = tuple(stamps)
-        self._open: OrderedDict[int, _Descriptor] = OrderedDict()
+        self._open: OrderedDict[int, Descriptor] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, file: int, offset: int, buffer: memoryview, part: str) -> None:
@@ -62,7 +52,7 @@ class Descriptors:
         with self._lock:
             self._open.clear()
 
-    def _descriptor(self, file: int) -> _Descriptor:
+    def _descriptor(self, file: int) -> Descriptor:
         with self._lock:
             found = self._open.get(file)
             if found is None:
@@ -71,9 +61,9 @@ class Descriptors:
                     self._open.popitem(last=False)
             return found
 
-    def _opened(self, file: int) -> _Descriptor:
+    def _opened(self, file: int) -> Descriptor:
         try:
-            found = _Descriptor(self._paths[file])
+            found = Descriptor(self._paths[file], os.O_RDONLY)
             same = stamp_of(found.number) == self._stamps[file]
         except OSError as error:
             raise blocked(self._paths[file], error, "read") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -18,7 +19,7 @@ class FileSink:
     def __init__(
         self, target: Path, tensors: Iterable[OutTensor], *, metadata: Mapping[str, str] | None = None
     ) -> None:
-        self.target = target.expanduser().absolute()
+        self.target = Path(os.path.expanduser(target)).absolute()
         shard = lay_out(self.target.name, list(tensors), metadata or {})
         writers: list[ShardWriter] = []
         self._path: Path | None = claim_partial(self.target, lambda path: writers.append(ShardWriter(path, shard)))

@@ -27,7 +27,7 @@ class FolderSink:
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         # Resolved now, so that a change of the working folder during the run moves nothing.
-        self.target = target.expanduser().absolute()
+        self.target = Path(os.path.expanduser(target)).absolute()
         self._metadata = dict(metadata or {})
         self._shards = plan_shards(tensors, shard_bytes, self._metadata)
         self._writers: list[ShardWriter] = []

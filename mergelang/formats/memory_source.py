@@ -29,7 +29,7 @@ class MemorySource:
         for name in sorted(tensors.keys() - tied.keys()):
             dtype = _dtype(ref, name, tensors[name])
             infos[name] = TensorInfo(name, _shape(tensors[name], dtype), dtype, 0, 0)
-            self._flat[name] = tensors[name].detach().contiguous().reshape(-1).view(torch.uint8)
+            self._flat[name] = _flat_bytes(tensors[name])
         size = sum(info.nbytes for info in infos.values())
         files = (FileInfo(ref, size, _digest(infos)),)
         self.checkpoint = Checkpoint(ref, "memory", ref, files, infos, tied)
@@ -51,14 +51,29 @@ class MemorySource:
         self._flat = {}
 
 
+def _flat_bytes(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor's bytes in reading order: a view where it lies so already, else a copy."""
+    # A conjugated or negated view has the bytes of the plain one until it is resolved.
+    plain = tensor.detach().resolve_conj().resolve_neg()
+    return plain.contiguous().reshape(-1).view(torch.uint8)
+
+
 def _shared(ref: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
     groups: dict[_Storage, list[str]] = {}
     for name, tensor in tensors.items():
-        if not isinstance(tensor, torch.Tensor):
+        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
             raise damaged("not-a-tensor", f'"{name}" is no tensor.', ref, name, "give a dict of names and tensors")
         _refuse_layout(ref, name, tensor)
         if tensor.numel():
-            key = (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+            key = (
+                tensor.is_conj(),
+                tensor.is_neg(),
+                tensor.device,
+                tensor.data_ptr(),
+                tensor.dtype,
+                tensor.shape,
+                tensor.stride(),
+            )
             groups.setdefault(key, []).append(name)
     tied = {}
     for names in groups.values():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 
+from mergelang.formats.damage import blocked
 from mergelang.formats.file_source import FileSource, open_file
 from mergelang.formats.folder import open_folder
 from mergelang.formats.hub import hub_folder, is_hub_name
@@ -21,10 +23,14 @@ def open_source(ref: str, folder: Path, place: Place) -> FileSource:
         return _open(ref, folder, place)
     except Problem as problem:
         raise _moved(problem, place) from None
+    except OSError as error:
+        # A folder that may not be listed, a name too long for the disk.
+        raise _moved(blocked(str(folder / ref), error, "read"), place) from None
 
 
 def _open(ref: str, folder: Path, place: Place) -> FileSource:
-    path = folder / Path(ref).expanduser()
+    # Unlike Path.expanduser, this one leaves a `~name` without a home folder as it is.
+    path = folder / os.path.expanduser(ref)
     if path.is_dir():
         return open_folder(ref, path)
     if path.is_file():

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from mergelang.formats.damage import blocked, damaged
+from mergelang.formats.descriptor import Descriptor
 from mergelang.formats.shards import Shard
 from mergelang.problem import Problem
 
@@ -22,10 +23,10 @@ class ShardWriter:
         self.shard = shard
         self._sizes = {tensor.name: tensor.nbytes for tensor in shard.tensors}
         # A file that exists is the caller's matter: it takes another name.
-        self._descriptor: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        self._open: Descriptor | None = Descriptor(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
-            _reserve(self._descriptor, shard.size)
-            _write_all(self._descriptor, memoryview(shard.head), 0)
+            _reserve(self._open.number, shard.size)
+            _write_all(self._open.number, memoryview(shard.head), 0)
         except OSError as error:
             self.close()
             path.unlink(missing_ok=True)
@@ -33,28 +34,27 @@ class ShardWriter:
 
     def write(self, name: str, start: int, data: memoryview) -> None:
         """Put `data` at byte `start` of tensor `name`."""
-        if self._descriptor is None or start < 0 or start + data.nbytes > self._sizes[name]:
-            # pwrite would spill into the next tensor, or into a file that is no longer ours.
+        held = self._open
+        if held is None or start < 0 or start + data.nbytes > self._sizes[name]:
+            # pwrite would spill into the next tensor.
             raise ValueError(f"{name}: {data.nbytes} bytes at {start} do not fit into {self._sizes[name]}")
         try:
-            _write_all(self._descriptor, data.cast("B"), self.shard.places[name] + start)
+            _write_all(held.number, data.cast("B"), self.shard.places[name] + start)
         except OSError as error:
             raise write_problem(self.path, error) from None
 
     def flush(self) -> None:
         """Bring everything written to the disk, then close the file."""
-        if self._descriptor is not None:
+        if self._open is not None:
             try:
-                os.fsync(self._descriptor)
+                os.fsync(self._open.number)
             except OSError as error:
                 raise write_problem(self.path, error) from None
             self.close()
 
     def close(self) -> None:
-        """Close the file as it is. Harmless when called again."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+        """Let go of the file as it is; a write in another thread still ends in it. Harmless when called again."""
+        self._open = None
 
 
 def write_problem(path: Path, error: OSError) -> Problem:

@@ -98,3 +98,7 @@ def test_no_room_says_how_much_is_needed_and_what_is_left_over(tmp_path):
     assert f"{10**18 + module.SPARE_BYTES:,} bytes" in problem.message
     assert problem.fix == f"rm -r {tmp_path}/.out.partial-123"
     assert "free" in str(fault_of(check_target, tmp_path / "new", [], 10**18, PLACE).fix)
+
+
+def test_a_name_that_no_disk_takes_is_a_problem(tmp_path):
+    assert slug_of(tmp_path / ("x" * 5000), []) == "not-writable"

@@ -261,3 +261,17 @@ def test_the_digest_of_a_dict_is_over_names_shapes_and_dtypes():
 )
 def test_what_is_no_plain_tensor_is_a_problem(sd, slug):
     assert fault_of(MemorySource, "sd", sd).slug == slug
+
+
+@pytest.mark.parametrize("ref", ["~nobody-has-this-name/x", "x" * 5000, "a/" * 3000, "\0", "", "."])
+def test_strange_paths_give_only_problems(ref, tmp_path):
+    assert fault_of(open_source, ref, tmp_path, PLACE).place == PLACE
+
+
+def test_a_conjugated_view_has_its_own_bytes():
+    plain = torch.tensor([1 + 2j, 3 - 4j], dtype=torch.complex64)
+    source = MemorySource("sd", {"a": plain, "b": plain.conj()})
+    assert source.checkpoint.tied == {}
+    buffer = memoryview(bytearray(16))
+    source.read_into("b", 0, buffer)
+    assert buffer.tobytes() == plain.conj().resolve_conj().numpy().tobytes()

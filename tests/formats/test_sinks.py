@@ -264,3 +264,14 @@ def test_names_of_shards_are_those_loaders_know():
     assert [shard.name for shard in plan_shards(many)] == ["model.safetensors"]
     assert lay_out("x", [], {}).size % 8 == 0
     assert os.path.basename(plan_shards([])[0].name) == "model.safetensors"
+
+
+def test_a_write_that_is_late_for_an_abort_hits_no_other_file(tmp_path):
+    """Closed by hand, the descriptor's number would go to the next file that opens, and the write into it."""
+    sink = sink_of("folder", tmp_path / "out")
+    held = sink._by_tensor["a"]._open
+    sink.abort()
+    with (tmp_path / "other").open("wb") as other:
+        assert other.fileno() != held.number
+    with pytest.raises(ValueError):
+        sink.write("a", 0, memoryview(b"1"))
