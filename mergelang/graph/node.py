@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from mergelang.graph.affine import Weight
 from mergelang.graph.ops import OPS
+from mergelang.graph.rules import weight_of
 from mergelang.graph.types import Type
 from mergelang.problem import Bug
 from mergelang.span import Place as SourcePlace
@@ -24,6 +26,7 @@ class Node:
     attrs: tuple[tuple[str, Attr], ...]
     type: Type
     reads: bool  # whether any input's weights stand below this node; if not, headers alone give its value
+    weight: Weight  # the value as a factor of Models: exact for a literal, an unknown for data
 
     def __getitem__(self, name: str) -> Attr:
         """The attribute called `name`."""
@@ -53,6 +56,7 @@ class Output:
     name: str | None
     node: Node
     place: SourcePlace
+    kind: str = "model"  # or "delta", "field": saved as asked by name
 
 
 @dataclass(slots=True)
@@ -75,6 +79,7 @@ class Graph:
         record = OPS[op]
         node = Node(
             id=len(self._nodes),
+            weight=weight_of(op, args, attrs, len(self._nodes)),
             op=op,
             args=args,
             attrs=sorted_attrs,
@@ -128,6 +133,3 @@ def users(nodes: Sequence[Node]) -> dict[int, list[Node]]:
             found[arg.id].append(node)
     return found
 
-
-def walk_args(node: Node) -> Iterator[tuple[int, Node]]:
-    yield from enumerate(node.args)

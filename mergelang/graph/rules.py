@@ -33,6 +33,8 @@ class Typed(Protocol):
     def args(self) -> tuple[Typed, ...]: ...
     @property
     def type(self) -> Type: ...
+    @property
+    def weight(self) -> Weight: ...
     def __getitem__(self, name: str) -> object: ...
 
 
@@ -51,22 +53,23 @@ def is_zero(node: Typed) -> bool:
     return node.op == "constant" and node["value"] == 0
 
 
-def weight_of(node: Typed) -> Weight:
-    """The number that the node stands for, as a weight: exact for literals, an unknown for what only a run can tell."""
-    if node.op == "constant":
-        return known(cast(Fraction, node["value"]))
-    if node.op in _WEIGHT_ALGEBRA and node.type.unit == PLAIN:
-        weight = _WEIGHT_ALGEBRA[node.op](*(weight_of(arg) for arg in node.args))
-        return weight if weight.terms <= MOST_TERMS else unknown(node.id)
-    return unknown(node.id)
+def weight_of(op: str, args: Sequence[Typed], attrs: Attrs, number: int) -> Weight:
+    """The number that a node stands for, as a weight: exact for literals, an unknown for what only a run can tell."""
+    if op == "constant":
+        return known(cast(Fraction, attrs["value"]))
+    if op in _WEIGHT_ALGEBRA and all(arg.type.unit == PLAIN for arg in args):
+        weight = _WEIGHT_ALGEBRA[op](*(arg.weight for arg in args))
+        if weight is not None and weight.terms <= MOST_TERMS:
+            return weight
+    return unknown(number)
 
 
-_WEIGHT_ALGEBRA: dict[str, Callable[..., Weight]] = {
+_WEIGHT_ALGEBRA: dict[str, Callable[..., Weight | None]] = {
     "neg": lambda a: -a,
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a + (-b),
     "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b if b.top else unknown(-1),
+    "div": lambda a, b: a / b if b.top else None,
 }
 
 
@@ -122,9 +125,9 @@ def mul(args: Sequence[Typed], attrs: Attrs) -> Type:
     if isinstance(a, Power) and isinstance(b, Power):
         return Type(Power(a.exponent + b.exponent), grain)
     if isinstance(a, Place) and b == PLAIN:
-        return Type(place(scaled(a.weight, weight_of(right), right)), grain)
+        return Type(place(scaled(a.weight, right.weight, right)), grain)
     if isinstance(b, Place) and a == PLAIN:
-        return Type(place(scaled(b.weight, weight_of(left), left)), grain)
+        return Type(place(scaled(b.weight, left.weight, left)), grain)
     raise IllTyped(
         "model-product",
         f"Here {describe(left.type)} is multiplied with {describe(right.type)}. A Model is a point: it can be weighted "
@@ -141,7 +144,7 @@ def div(args: Sequence[Typed], attrs: Attrs) -> Type:
     if isinstance(a, Power) and isinstance(b, Power):
         return Type(Power(a.exponent - b.exponent), grain)
     if isinstance(a, Place) and b == PLAIN:
-        return Type(place(scaled(a.weight, ONE / weight_of(right), right)), grain)
+        return Type(place(scaled(a.weight, ONE / right.weight, right)), grain)
     raise IllTyped(
         "model-product", f"Here {describe(left.type)} is divided by {describe(right.type)}. {NEEDS_CHANGE}"
     )

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
+from mergelang.graph.meaning import meaning
 from mergelang.graph.node import Attr, Node, constant_value
 from mergelang.lower import calls, expressions
 from mergelang.lower.coerce import SCOPE_WORDS
-from mergelang.lower.near import did_you_mean
+from mergelang.lower.near import did_you_mean, nearest
 from mergelang.lower.values import Function, ListValue, Saved, ScopeWord, Value, describe_value
 from mergelang.lower.world import Scope, World
 from mergelang.span import Span
@@ -208,7 +209,25 @@ def _chance(a: Arguments) -> Value:
     known = constant_value(seed) if isinstance(seed, Node) else Fraction(0)
     if known is None or known.denominator != 1:
         raise a.problem("wrong-type", "A seed is a whole number known while compiling.")
-    return a.spread(lambda v: a.node("chance", a.subject_node(v[0]), a.subject_node(v[1], 1), seed=int(known)))
+
+    def draw(values: list[Value]) -> Value:
+        share, subject = a.subject_node(values[0]), a.subject_node(values[1], 1)
+        # What is masked is written into the node before any pass rewrites it, so that no pass can change a draw.
+        return a.node("chance", share, subject, seed=int(known), of=meaning([subject]))
+
+    return a.spread(draw)
+
+
+# ---- words
+
+
+def _one_of(a: Arguments) -> Value:
+    choices, word = [str(choice) for choice in a.listed(0)], a.text(1)
+    if word not in choices:
+        shown = ", ".join(f'"{choice}"' for choice in choices)
+        message = f'`{a.spans[1].text}` is "{word}", and there is no such choice. The choices are {shown}.'
+        raise a.problem("unknown-choice", message, a.spans[1], fix=f'{a.spans[1].text} = "{nearest(word, choices) or choices[0]}"')
+    return word
 
 
 # ---- lists
@@ -323,6 +342,7 @@ FUNCTIONS: dict[str, Primitive] = {
     "last": Primitive("list", (), _part(lambda items: items[-1]), "a list's last item"),
     "rest": Primitive("list", (), _part(lambda items: items[1:]), "a list without its first item"),
     "reverse": Primitive("list", (), _part(_reversed), "a list from its end"),
+    "one_of": Primitive("choices text", (), _one_of, "the text, which must be one of the choices"),
     "pairs": Primitive("list", (), _part(_pairs), "all pairs of a list's items, each a list of two"),
     "zip": Primitive("list list", (), _zip, "two lists item by item, each a list of two"),
     "fold": Primitive("step list", ("start",), _fold, "step by step through a list, from the first item or `start`"),

@@ -1,0 +1,208 @@
+"""A recipe's items to a graph: lets and params get their values, each merge becomes an output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from mergelang.graph.node import Graph, Node, Output, constant_value
+from mergelang.graph.types import Place as AffinePlace
+from mergelang.graph.types import is_delta, is_model, show_fraction
+from mergelang.lower import builtins
+from mergelang.lower.coerce import affine_problem, check_type_name, fit
+from mergelang.lower.emit import Maker
+from mergelang.lower.expressions import literal, lower, unknown_name
+from mergelang.lower.library import Library, function_of
+from mergelang.lower.near import did_you_mean
+from mergelang.lower.values import Frame, Saved, Value, describe_value
+from mergelang.lower.world import World
+from mergelang.problem import Problem, nothing_at
+from mergelang.span import SourceText
+from mergelang.syntax import tree
+from mergelang.syntax.parse import parse, parse_expression
+from mergelang.syntax.resolve import Words, names_written, unresolved
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value from outside the recipe: an in-memory Model under this name (the caller keeps the tensors)."""
+
+    name: str
+
+
+Setting = Given | str | int | float | Fraction  # a text is an expression in the recipe's notation
+
+
+@dataclass(slots=True)
+class Lowered:
+    """A recipe as a graph, with what else its text says."""
+
+    world: World
+    scope: dict[str, Value]
+    module: tree.Module
+    knobs: dict[str, tree.Knob] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> Graph:
+        return self.world.maker.graph
+
+
+def lower_recipe(module: tree.Module, folder: Path, settings: Mapping[str, Setting]) -> Lowered:
+    """The graph of a module's merges. Raises the Problem of the first thing in it that is wrong."""
+    lowered = Lowered(World(Maker(Graph()), Library()), {}, module)
+    _given_names(lowered, settings)
+    read_items(lowered, module, folder, settings, importing=())
+    return lowered
+
+
+def _given_names(lowered: Lowered, settings: Mapping[str, Setting]) -> None:
+    """Settings that name no item of the recipe are names it can use; in a recipe with items of that name they replace it."""
+    written = {i.name for i in lowered.module.items if isinstance(i, tree.Let | tree.Knob)}
+    for name, setting in settings.items():
+        if name in written:
+            continue
+        if not isinstance(setting, Given) and lowered.module.items and written:
+            raise Problem(
+                "unknown-setting",
+                f"The recipe has no `let` or `param` called `{name}` to set.{did_you_mean(name, written)}",
+                nothing_at(f"--set {name}"),
+            )
+        lowered.scope[name] = _setting_value(lowered, name, setting)
+
+
+def read_items(
+    lowered: Lowered, module: tree.Module, folder: Path, settings: Mapping[str, Setting], importing: tuple[Path, ...]
+) -> None:
+    """Takes the module's items into the scope, one after another."""
+    _import_all(lowered, module, folder, importing)
+    _check_names(lowered, module)
+    for item in module.items:
+        match item:
+            case tree.Let():
+                lowered.scope[item.name] = _let(lowered, item, settings)
+            case tree.Knob():
+                lowered.knobs[item.name] = item
+                lowered.scope[item.name] = _knob(lowered, item, settings)
+            case tree.Def():
+                lowered.scope[item.name] = function_of(item, dict(lowered.scope))
+            case tree.Merge() if not importing:
+                lowered.graph.outputs.append(_output(lowered, item))
+
+
+def _check_names(lowered: Lowered, module: tree.Module) -> None:
+    words = Words(builtins.CONSTANTS, [*builtins.FUNCTIONS, *lowered.world.library.names()])
+    names_written(module, words)
+    for use in unresolved(module, words, lowered.scope.keys()):
+        kind = "method" if use.is_call else "name"
+        raise unknown_name(lowered.world, dict.fromkeys(use.visible, ""), use.name, use.span, kind)
+    names = [item.name for item in module.items if isinstance(item, tree.Merge)]
+    for item in module.items:
+        if isinstance(item, tree.Merge) and len(names) > 1 and (item.name is None or names.count(item.name) > 1):
+            message = "A recipe with several merges gives each a name of its own."
+            raise Problem("merge-needs-name", message, item.span, fix="merge ... as first")
+
+
+def _import_all(lowered: Lowered, module: tree.Module, folder: Path, importing: tuple[Path, ...]) -> None:
+    for item in module.items:
+        if isinstance(item, tree.Import):
+            _import(lowered, item, folder, importing)
+
+
+def _import(lowered: Lowered, item: tree.Import, folder: Path, importing: tuple[Path, ...]) -> None:
+    path = (folder / item.path).expanduser().resolve()
+    if path in importing:
+        raise Problem("import-circle", f"`{item.path}` imports itself, by way of what it imports.", item.span)
+    if not path.is_file():
+        near = did_you_mean(item.path, [p.name for p in path.parent.glob("*.merge")] if path.parent.is_dir() else [])
+        raise Problem("import-not-found", f"There is no file `{item.path}` beside this recipe.{near}", item.span)
+    module = parse(SourceText(item.path, path.read_text(encoding="utf-8")))
+    inner = Lowered(lowered.world, {}, module)
+    read_items(inner, module, path.parent, {}, (*importing, path))
+    prefix = f"{item.alias}." if item.alias else ""
+    for name, value in inner.scope.items():
+        if prefix + name in lowered.scope:
+            raise Problem("name-taken", f"`{prefix}{name}` of `{item.path}` is already taken.", item.span, fix=f'import "{item.path}" as mine')
+        lowered.scope[prefix + name] = value
+
+
+def _let(lowered: Lowered, item: tree.Let, settings: Mapping[str, Setting]) -> Value:
+    if item.name in settings:
+        value = _setting_value(lowered, item.name, settings[item.name])
+    else:
+        value = lower(lowered.world, lowered.scope, item.value)
+    return fit(lowered.world.maker, value, item.type, item.value.span, f"`{item.name}`")
+
+
+def _setting_value(lowered: Lowered, name: str, setting: Setting) -> Value:
+    at = nothing_at(f"<{name}>")
+    if isinstance(setting, Given):
+        return lowered.world.open("given", setting.name, at)
+    if isinstance(setting, str):
+        source = SourceText(f"<{name}>", setting)
+        return lower(lowered.world, lowered.scope, parse_expression(source))
+    return lowered.world.maker.number(Fraction(str(setting)), at)
+
+
+def _knob(lowered: Lowered, item: tree.Knob, settings: Mapping[str, Setting]) -> Value:
+    if item.name in settings:
+        value = _setting_value(lowered, item.name, settings[item.name])
+    else:
+        value = lower(lowered.world, lowered.scope, item.default)
+    value = fit(lowered.world.maker, value, item.type, item.default.span, f"`{item.name}`")
+    known = constant_value(value) if isinstance(value, Node) else None
+    if known is not None and item.low is not None and item.high is not None:
+        low, high = _bound(item.low), _bound(item.high)
+        if not low <= known <= high:
+            message = f"`{item.name}` lies in {show_fraction(low)}..{show_fraction(high)}, and it is set to {show_fraction(known)}."
+            raise Problem("param-out-of-range", message, item.span)
+    return value
+
+
+def _bound(number: tree.Number | tree.Unary) -> Fraction:
+    if isinstance(number, tree.Unary):
+        assert isinstance(number.operand, tree.Number)
+        return -literal(number.operand)
+    return literal(number)
+
+
+def _output(lowered: Lowered, item: tree.Merge) -> Output:
+    value = lower(lowered.world, lowered.scope, item.value)
+    maker = lowered.world.maker
+    if isinstance(value, Saved):
+        return Output(item.name, value.node, item.value.span, value.kind)
+    if isinstance(value, Node) and is_model(value.type):
+        return Output(item.name, value, item.value.span, "model")
+    raise _not_a_model(maker, value, item)
+
+
+def _not_a_model(maker: Maker, value: Value, item: tree.Merge) -> Problem:
+    span = item.value.span
+    if isinstance(value, Node) and isinstance(value.type.unit, AffinePlace):
+        return affine_problem(maker, value, span, "`merge`")
+    if isinstance(value, Node) and is_delta(value.type):
+        message = "`merge` saves a Model, and this is a Delta: a change, to be added to a Model."
+        return maker.problem("merge-needs-model", message, span, fix=f"merge base + {span.text}\nmerge delta({span.text})")
+    if isinstance(value, Frame):
+        message = f"`merge` saves a Model, and this is a Frame: a Model seen through `{value.name}`, to which a Delta can be added."
+        return maker.problem("merge-needs-model", message, span)
+    return maker.problem("merge-needs-model", f"`merge` saves a Model, and this is {describe_value(value)}.", span)
+
+
+Unfold = Callable[[tree.Param], Value]
+
+
+def check_definitions(lowered: Lowered) -> None:
+    """Types every def and law of the recipe's own file, called or not, on values of their declared types."""
+    from mergelang.lower.laws import check_def, lower_law
+
+    for item in lowered.module.items:
+        match item:
+            case tree.Def():
+                for param in item.params:
+                    if param.type is not None:
+                        check_type_name(lowered.world.maker, param.type)
+                check_def(lowered, item)
+            case tree.Law():
+                lower_law(lowered, item, {})

@@ -1,0 +1,57 @@
+"""Statistics of clipped values: algebra that removes sweeps over the files.
+
+A rising function keeps the order of values, so an order statistic of `max(x, s)` is the maximum of that statistic of
+`x` and `s`; and a model's largest value is never below any of its order statistics. With both, the smallest and
+largest of a clipped value are its clips, and cost nothing.
+"""
+
+from __future__ import annotations
+
+from mergelang.graph.node import Graph, Node
+from mergelang.graph.types import Grain, join
+from mergelang.passes.rewrite import Builder, rebuild
+
+STATISTICS = ("smallest", "largest", "order")
+
+
+def extremes(graph: Graph) -> Graph:
+    """The graph with statistics moved inside clips, and extremes of order statistics of the same values resolved.
+
+    Before: any typed graph. After: no smallest, largest or order of a max or min with a value as coarse as its reach.
+    """
+    return rebuild(graph, _rule)
+
+
+def _rule(builder: Builder, node: Node, args: tuple[Node, ...]) -> Node:
+    if node.op in STATISTICS:
+        return _statistic(builder, node.op, args, str(node["per"]))
+    if node.op in ("maximum", "minimum"):
+        return _extreme_of_two(builder, node.op, args[0], args[1])
+    return builder.again(node, args)
+
+
+def _statistic(builder: Builder, op: str, args: tuple[Node, ...], per: str) -> Node:
+    subject = args[-1]
+    if subject.op in ("maximum", "minimum"):
+        for clipped, bound in (subject.args, subject.args[::-1]):
+            if _as_coarse(bound, per) and clipped.type.grain == subject.type.grain:
+                inner = _statistic(builder, op, (*args[:-1], clipped), per)
+                return _extreme_of_two(builder, subject.op, inner, bound)
+    return builder.node(op, *args, per=per)
+
+
+def _as_coarse(bound: Node, per: str) -> bool:
+    # One bound for every value that the statistic gathers: the grain is no finer than the reach. A key's depth is as
+    # fine as a tensor although it has no data, so it does not pass a statistic over the whole model.
+    reach = Grain[per.upper()]
+    return join(bound.type.grain, reach) == reach
+
+
+def _extreme_of_two(builder: Builder, op: str, left: Node, right: Node) -> Node:
+    for a, b in ((left, right), (right, left)):
+        if a.op in STATISTICS and b.op in STATISTICS and a["per"] == b["per"] and a.args[-1] is b.args[-1]:
+            if a.op == "largest" and b.op in ("order", "smallest"):
+                return a if op == "maximum" else b
+            if a.op == "smallest" and b.op == "order":
+                return b if op == "maximum" else a
+    return left if left is right else builder.node(op, left, right)

@@ -1,0 +1,68 @@
+"""Algebra that holds for every value: neutral elements, double negations, statistics of what is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mergelang.graph.node import Graph, Node, constant_value
+from mergelang.passes.rewrite import Builder, rebuild
+
+Try = Callable[[Builder, tuple[Node, ...]], Node | None]
+
+
+def simplify(graph: Graph) -> Graph:
+    """The graph with the rules below applied once to each node, from the inputs to the outputs.
+
+    Before: any typed graph. After: no node that one of the rules could replace by one of its own arguments.
+    """
+    return rebuild(graph, _simpler)
+
+
+def _simpler(builder: Builder, node: Node, args: tuple[Node, ...]) -> Node:
+    for rule in RULES.get(node.op, ()):
+        found = rule(builder, args)
+        if found is not None and found.type.unit == node.type.unit:
+            return found
+    if node.op == "pow" and node["exponent"] == 1:
+        return args[0]
+    return builder.again(node, args)
+
+
+def _is(node: Node, value: int) -> bool:
+    return constant_value(node) == value
+
+
+def _inner(node: Node, op: str) -> Node | None:
+    return node.args[0] if node.op == op else None
+
+
+# Each rule gives the simpler node, or None where it does not apply. Both sides are tested on random values.
+RULES: dict[str, tuple[Try, ...]] = {
+    "neg": (lambda b, a: _inner(a[0], "neg"),),
+    "abs": (
+        lambda b, a: a[0] if a[0].op == "abs" else None,
+        lambda b, a: b.node("abs", a[0].args[0]) if a[0].op == "neg" else None,
+    ),
+    "sign": (lambda b, a: a[0] if a[0].op == "sign" else None,),
+    "floor": (lambda b, a: a[0] if a[0].op == "floor" else None,),
+    "raw": (lambda b, a: a[0] if a[0].op == "raw" else None,),
+    "add": (
+        lambda b, a: a[0] if _is(a[1], 0) else None,
+        lambda b, a: a[1] if _is(a[0], 0) else None,
+    ),
+    "sub": (
+        lambda b, a: a[0] if _is(a[1], 0) else None,
+        lambda b, a: b.node("neg", a[1]) if _is(a[0], 0) else None,
+    ),
+    "mul": (
+        lambda b, a: a[0] if _is(a[1], 1) else None,
+        lambda b, a: a[1] if _is(a[0], 1) else None,
+    ),
+    "div": (lambda b, a: a[0] if _is(a[1], 1) else None,),
+    "minimum": (lambda b, a: a[0] if a[0] is a[1] else None,),
+    "maximum": (lambda b, a: a[0] if a[0] is a[1] else None,),
+    "choose": (
+        lambda b, a: a[1] if a[1] is a[2] else None,
+        lambda b, a: None if constant_value(a[0]) is None else a[2] if _is(a[0], 0) else a[1],
+    ),
+}

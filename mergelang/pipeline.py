@@ -1,0 +1,135 @@
+"""The compiler on one page: text -> tree -> graph -> optimised graph -> plan. Each stage can be had and printed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mergelang.catalog import Checkpoint
+from mergelang.graph.meaning import meaning
+from mergelang.graph.node import Graph
+from mergelang.lower.recipe import Lowered, Setting, check_definitions, lower_recipe
+from mergelang.passes import PASSES
+from mergelang.plan.build import Request, build_plan
+from mergelang.plan.model import Plan
+from mergelang.plan.spaces import spaces
+from mergelang.problem import Problem
+from mergelang.span import SourceText
+from mergelang.syntax.parse import parse_recipe
+from mergelang.syntax.tree import Module
+
+# Deep expressions go through a few Python calls per level. Python's own limit is far below what its interpreter can
+# take, since such calls do not use the C stack; the parser refuses what is deeper than this allows for.
+RECURSION_LIMIT = 50_000
+
+Log = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A recipe after every stage that needs no checkpoint."""
+
+    source: SourceText
+    folder: Path  # what relative paths in the recipe are seen from
+    tree: Module
+    lowered: Lowered
+    written: Graph  # as the recipe says it
+    graph: Graph  # after all passes
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the recipe's meaning."""
+        return recipe_digest(self.written)
+
+
+def compile_text(
+    text: str, name: str = "<recipe>", folder: Path | None = None, settings: Mapping[str, Setting] | None = None
+) -> Compiled:
+    """Everything up to the optimised graph. Raises the Problem of the first mistake; opens no checkpoint."""
+    source = SourceText(name, text)
+    folder = folder or Path.cwd()
+    with deep_recursion():
+        tree = parse_recipe(source)
+        lowered = lower_recipe(tree, folder, settings or {})
+        graph = optimise(lowered.graph)
+    return Compiled(source, folder, tree, lowered, lowered.graph, graph)
+
+
+def compile_file(path: Path, settings: Mapping[str, Setting] | None = None) -> Compiled:
+    """`compile_text` of a file's content, with paths seen from the file's folder."""
+    return compile_text(read_recipe(path), str(path), path.parent, settings)
+
+
+def read_recipe(path: Path) -> str:
+    """The text of a recipe file. Raises Problem `unreadable-recipe`."""
+    from mergelang.problem import nothing_at
+
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise Problem("unreadable-recipe", f"There is no file `{path}`.", nothing_at(str(path))) from None
+    except (OSError, UnicodeDecodeError) as fault:
+        reason = "it is not text" if isinstance(fault, UnicodeDecodeError) else fault.strerror
+        raise Problem("unreadable-recipe", f"`{path}` cannot be read: {reason}.", nothing_at(str(path))) from None
+
+
+def check_text(text: str, name: str = "<recipe>", folder: Path | None = None) -> Compiled:
+    """`compile_text`, and every def and law of the file typed as well, called or not."""
+    compiled = compile_text(text, name, folder)
+    with deep_recursion():
+        check_definitions(compiled.lowered)
+    return compiled
+
+
+def optimise(graph: Graph, log: Log | None = None) -> Graph:
+    """The graph after all PASSES; `log` is told each pass's name and what it did."""
+    for name, run in PASSES:
+        new = run(graph)
+        if log is not None:
+            log(name, "(unchanged)" if meaning(new.roots()) == meaning(graph.roots()) else f"{size(graph)} -> {size(new)} nodes")
+        graph = new
+    return graph
+
+
+def size(graph: Graph) -> int:
+    """How many nodes the outputs need."""
+    from mergelang.graph.node import in_order
+
+    return len(in_order(graph.roots()))
+
+
+def plan(compiled: Compiled, inputs: Sequence[Checkpoint], request: Request | None = None) -> Plan:
+    """The plan of a compiled recipe over checkpoints of which only headers were read."""
+    if not compiled.graph.outputs:
+        raise _no_merge(compiled)
+    with deep_recursion():
+        spaces(compiled.written, inputs)  # faults are found on the graph as written, where every node has its place
+        return build_plan(compiled.graph, inputs, request or Request(), compiled.source.text, compiled.digest)
+
+
+def _no_merge(compiled: Compiled) -> Problem:
+    message = "This recipe has no `merge`, so there is nothing to make."
+    return Problem("no-merge", message, compiled.tree.span, fix="merge ...")
+
+
+def recipe_digest(graph: Graph) -> str:
+    """sha256 of what a recipe means: names, comments and layout do not count, what is saved under which name does."""
+    import hashlib
+
+    outputs = " ".join(f"{output.name or 'model'}:{output.kind}" for output in graph.outputs)
+    kinds = " ".join(item.kind for item in graph.inputs)
+    return hashlib.sha256(f"{meaning(graph.roots())}|{outputs}|{kinds}".encode()).hexdigest()
+
+
+@contextmanager
+def deep_recursion() -> Iterator[None]:
+    """Lets expressions nest as deep as the parser allows."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, RECURSION_LIMIT))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)

@@ -1,0 +1,247 @@
+"""Graph, headers and budget to a plan: the compiler's second half, on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from mergelang.catalog import Checkpoint
+from mergelang.graph.node import Graph, Node, in_order
+from mergelang.graph.types import Grain
+from mergelang.plan.costs import costs_of
+from mergelang.plan.expressions import Expression, Table, stat_name
+from mergelang.plan.levels import is_model_wide, rounds_of, sweeps
+from mergelang.plan.model import (
+    Budget,
+    Copy,
+    Data,
+    Leaf,
+    Plan,
+    PlannedFile,
+    PlannedInput,
+    PlannedOutput,
+    PlannedTensor,
+    Program,
+    ScalarStep,
+    Stage,
+    Stat,
+    Store,
+    Task,
+)
+from mergelang.plan.outputs import buffer_leaves, planned_outputs
+from mergelang.plan.programs import Compiled, Root, compile_program
+from mergelang.plan.spaces import Space, spaces
+from mergelang.plan.statics import Statics, group_of, members
+from mergelang.problem import Bug
+
+# Passes over the data that an exact order statistic takes: 16 bits of the float's pattern each.
+ROUNDS = {"F32": 2, "F64": 4}
+
+# A task's inputs stay in memory between its phases when they fit this share of the budget; the rest is for the blocks
+# of other tasks under way.
+RESIDENT_SHARE = 4
+
+
+class Request(Data):
+    """What a plan is asked for beside the recipe: how to compute and what to save as. None of it is in a recipe."""
+
+    precision: str = "F32"
+    dtype: str | None = None  # of the outputs; None keeps each tensor's own
+    allow_nonfinite: bool = False
+    budget: Budget = Budget()
+
+
+def build_plan(graph: Graph, inputs: Sequence[Checkpoint], request: Request, recipe: str, digest: str) -> Plan:
+    """The plan of an optimised graph over these inputs. Raises the Problems that headers can tell."""
+    found = spaces(graph, inputs)
+    planner = _Planner(graph, inputs, request, found, Table(graph, found, Statics(found), ROUNDS[request.precision]))
+    outputs = planned_outputs(graph, inputs, found, request.dtype)
+    stages = planner.stages(outputs)
+    plan = Plan(
+        recipe=recipe,
+        digest=digest,
+        inputs=tuple(_planned_input(checkpoint) for checkpoint in inputs),
+        outputs=outputs,
+        programs=tuple(planner.programs),
+        stages=stages,
+        precision=request.precision,  # type: ignore[arg-type]
+        allow_nonfinite=request.allow_nonfinite,
+        budget=request.budget,
+    )
+    return msgspec.structs.replace(plan, costs=costs_of(plan, inputs))
+
+
+def _planned_input(checkpoint: Checkpoint) -> PlannedInput:
+    files = tuple(PlannedFile(f.path, f.size, f.header_digest) for f in checkpoint.files)
+    return PlannedInput(checkpoint.ref, checkpoint.kind, checkpoint.path, files)
+
+
+@dataclass(slots=True)
+class _Work:
+    """What one sweep does for one tensor."""
+
+    key: str
+    shape: tuple[int, ...]
+    roots: list[Root] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Planner:
+    graph: Graph
+    inputs: Sequence[Checkpoint]
+    request: Request
+    spaces: dict[int, Space | None]
+    table: Table
+    programs: list[Program] = field(default_factory=list)
+    _numbers: dict[bytes, int] = field(default_factory=dict)
+    _seen: set[tuple[int, str]] = field(default_factory=set)
+
+    def stages(self, outputs: Sequence[PlannedOutput]) -> tuple[Stage, ...]:
+        rounds = ROUNDS[self.request.precision]
+        level = sweeps(self.graph, rounds)
+        statistics = [node for node in in_order(self.graph.roots()) if is_model_wide(node)]
+        last = max(level[output.node.id] for output in self.graph.outputs)
+        return tuple(self._stage(sweep, level, statistics, outputs, rounds) for sweep in range(last + 1))
+
+    def _stage(
+        self, sweep: int, level: dict[int, int], statistics: list[Node], outputs: Sequence[PlannedOutput], rounds: int
+    ) -> Stage:
+        work: dict[tuple[str, tuple[int, ...]], _Work] = {}
+        copies: list[Copy] = []
+        stats: list[Stat] = []
+        for node in statistics:
+            first = max(level[arg.id] for arg in node.args)
+            now = sweep - first
+            if 0 <= now < rounds_of(node, rounds):
+                stats += self._gather(node, now, now == rounds_of(node, rounds) - 1, work)
+        for index, output in enumerate(self.graph.outputs):
+            if level[output.node.id] == sweep:
+                self._write(index, output.node, outputs[index], work, copies)
+        tasks = sorted((self._task(item) for item in work.values()), key=self._place_in_files)
+        return Stage(tuple(tasks), tuple(copies), tuple(stats), self._after(stats, statistics, level, sweep))
+
+    # ---- what a sweep does
+
+    def _gather(self, node: Node, now: int, last: bool, work: dict[tuple[str, tuple[int, ...]], _Work]) -> list[Stat]:
+        subject = node.args[-1]
+        space = self.spaces[subject.id]
+        if space is None:
+            raise Bug(f"{node} gathers from no tensors")
+        per = str(node["per"])
+        found: dict[str, Stat] = {}
+        for name in members(per, space):
+            expression = self.table.spread(self.table.of(subject, name, space), subject)
+            rank = self.table.of(node.args[0], name, space) if node.op == "order" else None
+            stat = stat_name(node, group_of(per, name, space))
+            root = Root(expression, stat=stat, kind=node.op, rank=rank, round=now, last=last)
+            self._work(name, space.keys[name].shape, work).roots.append(root)
+            if last and stat not in found:
+                found[stat] = Stat(stat, node.op, self._rank(node, name, space) if rank is not None else None)
+        return list(found.values())
+
+    def _rank(self, node: Node, name: str, space: Space) -> float | str:
+        rank = node.args[0]
+        return stat_value(rank) if rank.reads else float(self.table.statics.value(rank, name, space))
+
+    def _write(
+        self,
+        index: int,
+        node: Node,
+        planned: PlannedOutput,
+        work: dict[tuple[str, tuple[int, ...]], _Work],
+        copies: list[Copy],
+    ) -> None:
+        space = self.spaces[node.id]
+        assert space is not None
+        for tensor in planned.tensors:
+            store = (index, tensor.name, tensor.dtype)
+            if not space.keys[tensor.name].is_float:
+                copies.append(self._buffer(node, tensor, Store(*store)))
+                continue
+            expression = self.table.of(node, tensor.name, space)
+            if expression.op == "leaf" and expression.attr("dtype") == tensor.dtype:
+                copies.append(Copy(Store(*store), self._leaf(expression), tensor.shape))
+            else:
+                root = Root(self.table.spread(expression, node), store=store)
+                self._work(tensor.name, tensor.shape, work).roots.append(root)
+
+    def _buffer(self, node: Node, tensor: PlannedTensor, store: Store) -> Copy:
+        leaves = buffer_leaves(node, tensor.name, self.spaces)
+        first, *rest = (Leaf(number, name, tensor.dtype) for number, name in leaves)
+        return Copy(store, first, tensor.shape, tuple(rest))
+
+    def _leaf(self, expression: Expression) -> Leaf:
+        return Leaf(int(expression.attr("input")), str(expression.attr("tensor")), str(expression.attr("dtype")))
+
+    def _work(self, name: str, shape: tuple[int, ...], work: dict[tuple[str, tuple[int, ...]], _Work]) -> _Work:
+        return work.setdefault((name, shape), _Work(name, shape))
+
+    def _after(
+        self, stats: list[Stat], statistics: list[Node], level: dict[int, int], sweep: int
+    ) -> tuple[ScalarStep, ...]:
+        """Ranks that themselves depend on data, worked out between the sweeps."""
+        steps: dict[str, ScalarStep] = {}
+        for node in statistics:
+            if node.op == "order" and node.args[0].reads and level[node.args[0].id] == sweep + 1:
+                _scalar_steps(node.args[0], steps)
+        return tuple(steps.values())
+
+    # ---- tasks
+
+    def _task(self, item: _Work) -> Task:
+        compiled = compile_program(item.roots, ROUNDS[self.request.precision])
+        leaves = tuple(Leaf(*leaf) for leaf in compiled.leaves)
+        unseen = [i for i, leaf in enumerate(leaves) if (leaf.input, leaf.tensor) not in self._seen]
+        self._seen.update((leaf.input, leaf.tensor) for leaf in leaves)
+        nbytes = sum(self.inputs[leaf.input].tensors[leaf.tensor].nbytes for leaf in leaves)
+        return Task(
+            program=self._number(compiled),
+            key=item.key,
+            shape=item.shape,
+            leaves=leaves,
+            scalars=compiled.scalars,
+            seeds=compiled.seeds,
+            stats=compiled.stats,
+            stores=tuple(Store(*store) for store in compiled.stores),
+            resident=nbytes <= self.request.budget.memory // RESIDENT_SHARE,
+            check=tuple(unseen),
+        )
+
+    def _number(self, compiled: Compiled) -> int:
+        """The number of the program among the plan's, which tensors of one structure share."""
+        key = msgspec.msgpack.encode(compiled.program)
+        if key not in self._numbers:
+            self._numbers[key] = len(self.programs)
+            self.programs.append(compiled.program)
+        return self._numbers[key]
+
+    def _place_in_files(self, task: Task) -> tuple[int, int, int, str]:
+        """Tasks run in the order in which their first tensors lie in the files."""
+        if not task.leaves:
+            return (0, 0, 0, task.key)
+        leaf = task.leaves[0]
+        info = self.inputs[leaf.input].tensors[leaf.tensor]
+        return (leaf.input, info.file, info.offset, task.key)
+
+
+def stat_value(node: Node) -> str:
+    """The name under which a run keeps a model-wide value: a statistic's own, or that of arithmetic on some."""
+    return stat_name(node, "") if is_model_wide(node) else f"v{node.id}"
+
+
+def _scalar_steps(node: Node, steps: dict[str, ScalarStep]) -> None:
+    if is_model_wide(node) or node.op == "constant" or f"v{node.id}" in steps:
+        return
+    if node.type.grain != Grain.MODEL:
+        raise Bug(f"{node} is not one number for the whole model")
+    for arg in node.args:
+        _scalar_steps(arg, steps)
+    args = tuple(_literal(arg) if arg.op == "constant" else stat_value(arg) for arg in node.args)
+    steps[f"v{node.id}"] = ScalarStep(node.op, f"v{node.id}", args, {k: str(v) for k, v in node.attrs})
+
+
+def _literal(node: Node) -> float:
+    value = node["value"]
+    return float(value)  # type: ignore[arg-type]  # constants hold fractions

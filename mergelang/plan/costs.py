@@ -1,0 +1,47 @@
+"""What a plan will take: sweeps, bytes read and written, arithmetic and memory, counted before anything is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from mergelang.catalog import DTYPE_BITS, Checkpoint
+from mergelang.plan.model import Costs, Plan, Program, Task
+
+
+def costs_of(plan: Plan, inputs: Sequence[Checkpoint]) -> Costs:
+    """The plan's costs. Bytes are exact; the peak is an upper bound on what the run allocates for its work."""
+    read = sum(_task_reads(task, plan.programs[task.program], inputs) for stage in plan.stages for task in stage.tasks)
+    for stage in plan.stages:
+        for copy in stage.copies:
+            read += sum(inputs[leaf.input].tensors[leaf.tensor].nbytes for leaf in (copy.leaf, *copy.same))
+    return Costs(
+        sweeps=len(plan.stages),
+        bytes_read=read,
+        bytes_written=sum(_nbytes(t.shape, t.dtype) for output in plan.outputs for t in output.tensors),
+        flops=sum(_task_flops(task, plan.programs[task.program]) for stage in plan.stages for task in stage.tasks),
+        peak_memory=plan.budget.memory,
+    )
+
+
+def _nbytes(shape: tuple[int, ...], dtype: str) -> int:
+    return (math.prod(shape) * DTYPE_BITS[dtype] + 7) // 8
+
+
+def _task_reads(task: Task, program: Program, inputs: Sequence[Checkpoint]) -> int:
+    sizes = [inputs[leaf.input].tensors[leaf.tensor].nbytes for leaf in task.leaves]
+    if task.resident:
+        return sum(sizes)
+    loads = [int(step.attrs["leaf"]) for phase in program.phases for step in phase.steps if step.op == "load"]
+    return sum(sizes[leaf] for leaf in loads)
+
+
+def _task_flops(task: Task, program: Program) -> int:
+    """One operation per weight and step, one per weight and statistic; a weighted sum counts each term twice."""
+    weights = math.prod(task.shape)
+    per_weight = 0
+    for phase in program.phases:
+        per_weight += len(phase.folds)
+        for step in phase.steps:
+            per_weight += len(step.args) if step.op in ("sum", "anchored") else step.op not in ("load", "store", "fill")
+    return weights * per_weight

@@ -1,0 +1,212 @@
+"""One tensor's share of the graph: the whole-model operations as operations on this tensor's blocks.
+
+Expressions are interned in a table per plan, so that equal parts of a tensor's work are done once. Numbers known from
+headers are put in, zeros vanish with all that they multiply, and what vanishes is never read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from mergelang.graph.node import Graph, Node
+from mergelang.graph.ops import OPS
+from mergelang.graph.types import Grain, Place, is_model, join
+from mergelang.plan.seeds import seed_for
+from mergelang.plan.spaces import Key, Space
+from mergelang.plan.statics import Number, Statics, group_of
+from mergelang.problem import Bug
+
+KINDS = {Grain.MODEL: "scalar", Grain.LAYER: "scalar", Grain.TENSOR: "scalar", Grain.ROW: "row", Grain.COLUMN: "column", Grain.WEIGHT: "block"}
+STREAMED = ("total", "smallest", "largest", "order")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Expression:
+    """An operation on one tensor. `op` "leaf" reads a tensor of an input, "number" and "stat" are scalars from outside."""
+
+    op: str
+    args: tuple[Expression, ...]
+    attrs: tuple[tuple[str, int | float | str], ...]
+    kind: str
+    phase: int  # the pass over the tensor's blocks in which the value is first known
+
+    def attr(self, name: str) -> int | float | str:
+        return dict(self.attrs)[name]
+
+
+def number_of(expression: Expression) -> float | None:
+    """The expression's value where it is a number known from headers."""
+    return float(expression.attr("value")) if expression.op == "number" else None
+
+
+@dataclass(slots=True)
+class Table:
+    """Makes expressions, each once."""
+
+    graph: Graph
+    spaces: dict[int, Space | None]
+    statics: Statics
+    rounds: int  # passes that an exact order statistic takes at this precision
+    _made: dict[object, Expression] = field(default_factory=dict)
+    _found: dict[tuple[int, str, int], Expression] = field(default_factory=dict)
+
+    # ---- from nodes
+
+    def of(self, node: Node, name: str, space: Space) -> Expression:
+        """What `node` is for the tensor `name`; `space` is the space it is used in, which numbers take on."""
+        own = self.spaces[node.id]
+        spot = (node.id, name, id(space) if own is None else 0)
+        if spot not in self._found:
+            self._found[spot] = self._of(node, name, space if own is None else own)
+        return self._found[spot]
+
+    def _of(self, node: Node, name: str, space: Space) -> Expression:
+        if node.op == "origin":
+            return self.number(0)
+        if not node.reads:
+            return self.number(self.statics.value(node, name, space))
+        match node.op:
+            case "input" | "fields":
+                return self.make("leaf", (), "block", input=int(str(node["index"])), tensor=name, dtype=space.keys[name].dtype)
+            case "match" | "select" | "drop" | "rename" | "layer_slice" | "stack":
+                return self._structural(node, name, space.keys[name])
+            case "chance":
+                share = self.of(node.args[0], name, space)
+                return self.make("chance", (share,), "block", seed=seed_for(node, name))
+            case "raw":
+                return self.of(node.args[0], name, space)
+            case "combine":
+                return self._combine(node, name, space)
+        if node.op in STREAMED:
+            return self._statistic(node, name, space)
+        if node.op == "rank":
+            subject = self.spread(self.of(node.args[0], name, space), node.args[0])
+            return self._inside(f"{node['per']}_rank", (subject,), node.type.grain)
+        return self._elementwise(node, [self.of(arg, name, space) for arg in node.args])
+
+    def _structural(self, node: Node, name: str, key: Key) -> Expression:
+        if key.part < 0:
+            return self.number(0)
+        part = node.args[key.part]
+        inner = self.spaces[part.id]
+        own = self.spaces[node.id]
+        assert own is not None
+        return self.of(part, key.name, own if inner is None else inner)
+
+    def _statistic(self, node: Node, name: str, space: Space) -> Expression:
+        per = str(node["per"])
+        subject = node.args[-1]
+        if per in ("layer", "model"):
+            return self.make("stat", (), "scalar", name=stat_name(node, group_of(per, name, space)))
+        inner = self.spaces[subject.id]
+        args = tuple(self.of(arg, name, inner or space) for arg in node.args)
+        args = (*args[:-1], self.spread(args[-1], subject))
+        if per in ("row", "column"):
+            return self._inside(f"{per}_{node.op}", args, node.type.grain)
+        rounds = self.rounds if node.op == "order" else 1
+        return self.make(node.op, args, "scalar", phase=max(arg.phase for arg in args) + rounds)
+
+    def spread(self, expression: Expression, node: Node) -> Expression:
+        """The expression with one value per weight, where its node has one and all turned out to be the same."""
+        if expression.kind == "scalar" and node.type.grain == Grain.WEIGHT:
+            return self.make("fill", (expression,), "block")
+        return expression
+
+    def _inside(self, op: str, args: tuple[Expression, ...], grain: Grain) -> Expression:
+        """A statistic taken within a block that holds whole rows, or the whole tensor."""
+        return self.make(op, args, KINDS[grain])
+
+    # ---- arithmetic
+
+    def _elementwise(self, node: Node, args: list[Expression]) -> Expression:
+        if "elementwise" not in OPS[node.op]:
+            raise Bug(f"no expression for {node.op}")
+        attrs = {key: str(value) for key, value in node.attrs}
+        return self.elementwise(node.op, args, **attrs)
+
+    def elementwise(self, op: str, args: list[Expression], **attrs: int | float | str) -> Expression:
+        zeros = [number_of(arg) == 0 for arg in args]
+        match op:
+            case "mul" if any(zeros):
+                return self.number(0)
+            case "div" | "abs" | "neg" | "sqrt" | "sign" | "tanh" | "sin" if zeros[0]:
+                return self.number(0)
+            case "add" if zeros[0] or zeros[1]:
+                return args[1] if zeros[0] else args[0]
+            case "sub" if zeros[1]:
+                return args[0]
+            case "sub" if zeros[0]:
+                return self.make("neg", (args[1],), args[1].kind)
+            case "mul" if 1 in (number_of(args[0]), number_of(args[1])):
+                return args[1] if number_of(args[0]) == 1 else args[0]
+        if all(number_of(arg) is not None for arg in args):
+            return self.number(self._scalar(op, args, attrs))
+        return self.make(op, tuple(args), widest(args), **attrs)
+
+    def _scalar(self, op: str, args: list[Expression], attrs: dict[str, int | float | str]) -> float:
+        from mergelang.backends.scalars import apply
+
+        return apply(op, [float(arg.attr("value")) for arg in args], attrs)
+
+    def _combine(self, node: Node, name: str, space: Space) -> Expression:
+        """The weighted sum, its Models taken relative to the first one: where all are equal it is exact."""
+        models, others = [], []
+        only_models = True
+        for factor, term in zip(node.args[::2], node.args[1::2], strict=True):
+            pair = (self.of(factor, name, space), self.of(term, name, space))
+            if number_of(pair[0]) == 0 or number_of(pair[1]) == 0:
+                continue
+            (models if is_model(term.type) else others).append(pair)
+            only_models &= is_model(term.type) or not isinstance(term.type.unit, Place)
+        return self._sum(self._models(models, only_models and is_model(node.type)), others)
+
+    def _models(self, terms: list[tuple[Expression, Expression]], adds_to_one: bool) -> list[tuple[Expression, Expression]]:
+        weights = [number_of(factor) for factor, _ in terms]
+        known = None if None in weights else sum(Fraction(str(weight)) for weight in weights if weight is not None)
+        if len(terms) < 2 or not (adds_to_one or known in (0, 1)):
+            return terms
+        one = self.number(1)
+        if known == 0:
+            first = terms[0][1]
+            return [(factor, self.elementwise("sub", [term, first])) for factor, term in terms[1:]]
+        return [(one, self.make("anchored", tuple(part for term in terms for part in term), "block"))]
+
+    def _sum(self, models: list[tuple[Expression, Expression]], others: list[tuple[Expression, Expression]]) -> Expression:
+        terms = models + others
+        if not terms:
+            return self.number(0)
+        if len(terms) == 1:
+            factor, term = terms[0]
+            return self.elementwise("neg", [term]) if number_of(factor) == -1 else self.elementwise("mul", [factor, term])
+        if len(terms) == 2 and number_of(terms[0][0]) == 1 and number_of(terms[1][0]) in (1, -1):
+            op = "add" if number_of(terms[1][0]) == 1 else "sub"
+            return self.elementwise(op, [terms[0][1], terms[1][1]])
+        return self.make("sum", tuple(part for term in terms for part in term), widest([t for _, t in terms]))
+
+    # ---- making
+
+    def number(self, value: Number | int) -> Expression:
+        return self.make("number", (), "scalar", value=float(value))
+
+    def make(
+        self, op: str, args: tuple[Expression, ...], kind: str, phase: int | None = None, **attrs: int | float | str
+    ) -> Expression:
+        sorted_attrs = tuple(sorted(attrs.items()))
+        key = (op, tuple(id(arg) for arg in args), sorted_attrs)
+        if key not in self._made:
+            at = max((arg.phase for arg in args), default=0) if phase is None else phase
+            self._made[key] = Expression(op, args, sorted_attrs, kind, at)
+        return self._made[key]
+
+
+def widest(args: list[Expression]) -> str:
+    """The kind of an elementwise operation's result."""
+    grains = {"scalar": Grain.TENSOR, "row": Grain.ROW, "column": Grain.COLUMN, "block": Grain.WEIGHT}
+    return KINDS[join(*(grains[arg.kind] for arg in args))]
+
+
+def stat_name(node: Node, group: str) -> str:
+    """The name of a model-wide statistic, or of one layer's."""
+    return f"s{node.id}" + (f"@{group}" if group else "")
+

@@ -1,0 +1,101 @@
+"""What each merge writes: its tensors, their dtypes, what it takes its config from, and what is tied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mergelang.catalog import FLOAT_DTYPES, Checkpoint
+from mergelang.graph.node import Graph, Node, Output, in_order
+from mergelang.graph.ops import OPS
+from mergelang.graph.types import Place
+from mergelang.plan.model import PlannedOutput, PlannedTensor
+from mergelang.plan.spaces import Space, layer_count
+from mergelang.problem import Problem
+
+
+def planned_outputs(
+    graph: Graph, inputs: Sequence[Checkpoint], spaces: dict[int, Space | None], dtype: str | None
+) -> tuple[PlannedOutput, ...]:
+    """One planned output per merge, named `model` where the recipe gives no name."""
+    return tuple(_planned(output, graph, inputs, spaces, dtype) for output in graph.outputs)
+
+
+def _planned(
+    output: Output, graph: Graph, inputs: Sequence[Checkpoint], spaces: dict[int, Space | None], dtype: str | None
+) -> PlannedOutput:
+    space = spaces[output.node.id]
+    if space is None:
+        message = "This is the same for every model: it names no checkpoint, so there are no tensors to write."
+        raise Problem("no-tensors", message, output.place)
+    template = template_input(output.node)
+    checkpoint = inputs[template] if template >= 0 else None
+    tensors = tuple(
+        PlannedTensor(name, key.shape, dtype if dtype and key.dtype in FLOAT_DTYPES else key.dtype)
+        for name, key in space.keys.items()
+        if key.is_float or output.kind == "model"
+    )
+    if not tensors:
+        raise Problem("no-tensors", "Nothing is left to write: every tensor was dropped.", output.place)
+    tied = {name: kept for name, kept in (checkpoint.tied if checkpoint else {}).items() if kept in space.keys}
+    carries = checkpoint is not None and checkpoint.kind == "folder" and output.kind == "model"
+    return PlannedOutput(
+        name=output.name or "model",
+        tensors=tensors,
+        tied=tied,
+        template=template if carries or (tied and checkpoint is not None and checkpoint.kind == "memory") else -1,
+        layers=_new_layer_count(space, checkpoint),
+    )
+
+
+def _new_layer_count(space: Space, checkpoint: Checkpoint | None) -> int | None:
+    """The result's layer count where the recipe changed it."""
+    from mergelang.layers import layer_map
+
+    if checkpoint is None:
+        return None
+    before = max((where[2] for where in layer_map(checkpoint.tensors).values() if where is not None), default=0)
+    now = layer_count(space)
+    return now if now != before else None
+
+
+def template_input(root: Node) -> int:
+    """The input whose config and tokenizer go with the result: the first Model that the value is built on, or -1."""
+    found: dict[int, int] = {}
+    for node in in_order([root]):
+        if node.op == "input":
+            found[node.id] = int(str(node["index"]))
+            continue
+        points = [arg for arg in _parts(node) if isinstance(arg.type.unit, Place)]
+        parts = points or [arg for arg in _parts(node) if arg.reads]
+        known = [found[arg.id] for arg in parts if found[arg.id] >= 0]
+        found[node.id] = (known[0] if "structure" in OPS[node.op] else min(known)) if known else -1
+    return found[root.id]
+
+
+def _parts(node: Node) -> tuple[Node, ...]:
+    if node.op == "combine":
+        return node.args[1::2]
+    # What `else` gives is what a match is mostly made of.
+    return (node.args[-1], *node.args[:-1]) if node.op == "match" else node.args
+
+
+def buffer_leaves(node: Node, name: str, spaces: dict[int, Space | None]) -> list[tuple[int, str]]:
+    """The inputs' tensors that an integer tensor of the result stands for, each once, in order."""
+    found: dict[tuple[int, str], None] = {}
+    stack = [(node, name)]
+    seen: set[tuple[int, str]] = set()
+    while stack:
+        here, key = stack.pop()
+        space = spaces[here.id]
+        if space is None or key not in space.keys or (here.id, key) in seen:
+            continue
+        seen.add((here.id, key))
+        if here.op == "input":
+            found[int(str(here["index"])), key] = None
+        elif "structure" in OPS[here.op]:
+            spot = space.keys[key]
+            if spot.part >= 0:
+                stack.append((here.args[spot.part], spot.name))
+        else:
+            stack.extend((arg, key) for arg in reversed(here.args))
+    return sorted(found)

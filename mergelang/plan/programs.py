@@ -1,0 +1,160 @@
+"""Expressions of one tensor to a program: registers, steps in order, and phases where a statistic must be complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+from mergelang.plan.expressions import STREAMED, Expression
+from mergelang.plan.model import Fold, Phase, Program, Scalar, Step
+
+# Operations that need whole rows, or the whole tensor, in one block.
+ROW_OPS = frozenset(["row_total", "row_smallest", "row_largest", "row_order", "row_rank"])
+TENSOR_OPS = frozenset(["tensor_rank", *(op.replace("row", "column") for op in ROW_OPS)])
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """Something a task must do with an expression: store it, or feed it to a model-wide statistic."""
+
+    expression: Expression
+    store: tuple[int, str, str] | None = None  # output, tensor, dtype
+    stat: str = ""
+    kind: str = ""
+    rank: Expression | None = None
+    round: int = 0
+    last: bool = True
+
+
+@dataclass(slots=True)
+class Compiled:
+    """A program with what this tensor puts into it."""
+
+    program: Program
+    leaves: tuple[tuple[int, str, str], ...]  # input, tensor, dtype
+    scalars: tuple[Scalar, ...]
+    seeds: tuple[int, ...]
+    stats: tuple[str, ...]
+    stores: tuple[tuple[int, str, str], ...]
+
+
+def compile_program(roots: Sequence[Root], rounds: int) -> Compiled:
+    """The program that does all the roots' work on one tensor, in as few phases as its statistics allow."""
+    return _Compiler(roots, rounds).compile()
+
+
+@dataclass(slots=True)
+class _Compiler:
+    roots: Sequence[Root]
+    rounds: int
+    order: list[Expression] = field(default_factory=list)
+    register: dict[int, int] = field(default_factory=dict)
+    leaves: dict[tuple[int, str, str], int] = field(default_factory=dict)
+    seeds: list[int] = field(default_factory=list)
+
+    def compile(self) -> Compiled:
+        self.order = list(_in_order([e for r in self.roots for e in (r.expression, r.rank) if e is not None]))
+        given = [e for e in self.order if e.op in ("number", "stat")]
+        for expression in [*given, *(e for e in self.order if e.op not in ("number", "stat"))]:
+            self.register[id(expression)] = len(self.register)
+        scalars = tuple(cast(Scalar, e.attr("value") if e.op == "number" else e.attr("name")) for e in given)
+        stats = tuple(dict.fromkeys(root.stat for root in self.roots if root.stat))
+        phases = tuple(self._phase(p, stats) for p in range(self._phase_count()))
+        stores = tuple(root.store for root in self.roots if root.store)
+        program = Program(self._kinds(), len(self.leaves), self._scalar_steps(0), phases, self._reach())
+        return Compiled(program, tuple(self.leaves), scalars, tuple(self.seeds), stats, stores)
+
+    def _kinds(self) -> tuple[str, ...]:
+        by_register = {self.register[id(e)]: e.kind for e in self.order}
+        return tuple(by_register[i] for i in range(len(by_register)))
+
+    def _reach(self) -> Literal["weight", "row", "tensor"]:
+        ops = {e.op for e in self.order}
+        return "tensor" if ops & TENSOR_OPS else "row" if ops & ROW_OPS else "weight"
+
+    def _phase_count(self) -> int:
+        ends = [root.expression.phase + 1 for root in self.roots]
+        ends += [e.phase for e in self.order if e.op in STREAMED]
+        return max(ends, default=1)
+
+    def _phase(self, number: int, stats: tuple[str, ...]) -> Phase:
+        folds = [*self._tensor_folds(number), *self._model_folds(number, stats)]
+        stores = [(slot, root) for slot, root in enumerate(r for r in self.roots if r.store) if root.expression.phase == number]
+        needed = {fold.source for fold in folds} | {self.register[id(root.expression)] for _, root in stores}
+        steps = [*self._block_steps(needed), *(self._store(slot, root) for slot, root in stores)]
+        return Phase(tuple(steps), tuple(folds), self._scalar_steps(number + 1))
+
+    def _store(self, slot: int, root: Root) -> Step:
+        return Step("store", -1, (self.register[id(root.expression)],), {"slot": slot})
+
+    def _tensor_folds(self, number: int) -> Iterator[Fold]:
+        for e in self.order:
+            if e.op not in STREAMED:
+                continue
+            rounds = self.rounds if e.op == "order" else 1
+            now = number - (e.phase - rounds)
+            if 0 <= now < rounds:
+                yield Fold(
+                    kind=e.op,  # type: ignore[arg-type]  # STREAMED are the kinds of folds
+                    source=self.register[id(e.args[-1])],
+                    state=self.register[id(e)],
+                    out=self.register[id(e)],
+                    rank=self.register[id(e.args[0])] if e.op == "order" else -1,
+                    round=now,
+                    last=now == rounds - 1,
+                )
+
+    def _model_folds(self, number: int, stats: tuple[str, ...]) -> Iterator[Fold]:
+        for index, root in enumerate(self.roots):
+            if root.stat and root.expression.phase == number:
+                yield Fold(
+                    kind=root.kind,  # type: ignore[arg-type]
+                    source=self.register[id(root.expression)],
+                    state=len(self.register) + index,
+                    stat=stats.index(root.stat),
+                    rank=-1 if root.rank is None else self.register[id(root.rank)],
+                    round=root.round,
+                    last=root.last,
+                )
+
+    def _block_steps(self, registers: set[int]) -> list[Step]:
+        needed = set(registers)
+        for e in reversed(self.order):
+            if self.register[id(e)] in needed and e.kind != "scalar":
+                needed.update(self.register[id(arg)] for arg in e.args)
+        return [self._step(e) for e in self.order if e.kind != "scalar" and self.register[id(e)] in needed]
+
+    def _scalar_steps(self, phase: int) -> tuple[Step, ...]:
+        """Arithmetic on scalars that is possible once `phase` phases are through, and was not before."""
+        computed = (e for e in self.order if e.kind == "scalar" and e.op not in ("number", "stat", *STREAMED))
+        return tuple(self._step(e) for e in computed if e.phase == phase)
+
+    def _step(self, e: Expression) -> Step:
+        out = self.register[id(e)]
+        if e.op == "leaf":
+            leaf = (int(e.attr("input")), str(e.attr("tensor")), str(e.attr("dtype")))
+            return Step("load", out, (), {"leaf": self.leaves.setdefault(leaf, len(self.leaves))})
+        args = tuple(self.register[id(arg)] for arg in e.args)
+        if e.op == "chance":
+            return Step("chance", out, args, {"seed": self._seed(int(e.attr("seed")))})
+        return Step(e.op, out, args, dict(e.attrs))
+
+    def _seed(self, seed: int) -> int:
+        if seed not in self.seeds:
+            self.seeds.append(seed)
+        return self.seeds.index(seed)
+
+
+def _in_order(roots: list[Expression]) -> Iterator[Expression]:
+    """Every expression below the roots, arguments first, in the order of first use."""
+    seen: set[int] = set()
+    stack = [(root, False) for root in reversed(roots)]
+    while stack:
+        expression, ready = stack.pop()
+        if ready:
+            yield expression
+        elif id(expression) not in seen:
+            seen.add(id(expression))
+            stack.append((expression, True))
+            stack.extend((arg, False) for arg in reversed(expression.args))

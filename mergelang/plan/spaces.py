@@ -1,0 +1,313 @@
+"""Key spaces: which tensors each value has, under which names and shapes, found from headers alone.
+
+Everything that lies in one weight space must agree in names and shapes; a tensor that one side lacks is a fault of
+the recipe and is reported before a weight is read. Structure (slices, stacks, selections, names) makes new spaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mergelang.catalog import FLOAT_DTYPES, Checkpoint
+from mergelang.graph.node import Graph, Node, in_order
+from mergelang.graph.ops import OPS
+from mergelang.graph.types import Grain, Place
+from mergelang.layers import layer_map
+from mergelang.patterns import matches, near_names, renamed
+from mergelang.plan.mismatch import mismatch
+from mergelang.problem import Bug, Problem
+from mergelang.span import Place as SourcePlace
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One tensor of a space: its shape, the dtype it is stored in, and for a structural value where it comes from.
+
+    `part` is the argument of the structural node that holds it, under the name `name` there.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    part: int = 0
+    name: str = ""
+
+    @property
+    def is_float(self) -> bool:
+        return self.dtype in FLOAT_DTYPES
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Space:
+    """The tensors of a value, by name in sorted order. `support` are the names that its statistics count."""
+
+    keys: dict[str, Key]
+    support: frozenset[str]
+    layers: dict[str, tuple[str, int, int] | None] = field(default_factory=dict)
+
+
+def space_of(keys: dict[str, Key], support: frozenset[str] | None = None) -> Space:
+    ordered = dict(sorted(keys.items()))
+    floats = frozenset(name for name, key in ordered.items() if key.is_float)
+    return Space(ordered, floats if support is None else support & floats, layer_map(ordered))
+
+
+def spaces(graph: Graph, inputs: Sequence[Checkpoint]) -> dict[int, Space | None]:
+    """The space of every node that the outputs need; None for numbers, which fit any space.
+
+    Raises Problem `tensors-differ`, `shapes-differ`, `matches-nothing`, `no-such-layer` and `no-layers`.
+    """
+    found: dict[int, Space | None] = {}
+    finder = _Finder(graph, inputs, found)
+    for node in in_order(graph.roots()):
+        found[node.id] = finder.find(node)
+    return found
+
+
+@dataclass(slots=True)
+class _Finder:
+    graph: Graph
+    inputs: Sequence[Checkpoint]
+    found: dict[int, Space | None]
+    _same: dict[tuple[int, int], Space] = field(default_factory=dict)
+    _checked: set[tuple[int, int]] = field(default_factory=set)
+
+    def find(self, node: Node) -> Space | None:
+        handler = _HANDLERS.get(node.op)
+        if handler is not None:
+            return handler(self, node)
+        if "statistic" in OPS[node.op]:
+            space = self.found[node.args[-1].id]
+            if space is None and node.args[-1].type.grain == Grain.WEIGHT:
+                raise Problem("no-space", "This has no tensors of its own: it is the same number for every model.", self.place(node))
+            return space if node.type.grain >= Grain.TENSOR and node.reads else None
+        return self.common(node)
+
+    def place(self, node: Node) -> SourcePlace:
+        if node.id not in self.graph.places:
+            raise Bug(f"no place is known for {node}")
+        return self.graph.places[node.id]
+
+    def common(self, node: Node) -> Space | None:
+        """The space that all arguments share. Numbers fit any, and are checked against it."""
+        total: Space | None = None
+        for arg in node.args:
+            other = self.found[arg.id]
+            if other is not None:
+                total = other if total is None else self.joined(node, total, other)
+        if total is not None:
+            for arg in node.args:
+                if self.found[arg.id] is None:
+                    self.check_numbers(arg, total)
+        return total
+
+    def joined(self, node: Node, left: Space, right: Space) -> Space:
+        if left is right:
+            return left
+        pair = (id(left), id(right))
+        if pair not in self._same:
+            self._same[pair] = _join(left, right, self.place(node), self)
+        return self._same[pair]
+
+    def check_numbers(self, node: Node, space: Space) -> None:
+        """Patterns and layer ranges of a schedule must meet some tensor of the space it is used in."""
+        stack = [node]
+        while stack:
+            number = stack.pop()
+            if (number.id, id(space)) in self._checked or self.found.get(number.id) is not None:
+                continue
+            self._checked.add((number.id, id(space)))
+            if number.op == "match":
+                chosen_arms(number, space, self.place(number))
+            stack.extend(number.args)
+
+    def input_of(self, space: Space) -> str:
+        """What a person calls the model that first has this space."""
+        for node_id, other in self.found.items():
+            if other is space:
+                for node in in_order(self.graph.roots()):
+                    if node.id == node_id and node.op in ("input", "fields", "adapter"):
+                        return self.graph.inputs[int(str(node["index"]))].ref
+        return ""
+
+
+def _join(left: Space, right: Space, place: SourcePlace, finder: _Finder) -> Space:
+    problem = mismatch(
+        {name: key.shape for name, key in left.keys.items()},
+        {name: key.shape for name, key in right.keys.items()},
+        finder.input_of(left),
+        finder.input_of(right),
+        place,
+    )
+    if problem is not None:
+        raise problem
+    keys = {
+        name: Key(key.shape, wider(key.dtype, right.keys[name].dtype)) for name, key in left.keys.items()
+    }
+    return Space(keys, left.support | right.support, left.layers)
+
+
+def wider(left: str, right: str) -> str:
+    """The dtype that loses nothing of either: the one with more bits, and F32 for F16 with BF16."""
+    if left == right:
+        return left
+    from mergelang.catalog import DTYPE_BITS
+
+    if DTYPE_BITS[left] != DTYPE_BITS[right]:
+        return left if DTYPE_BITS[left] > DTYPE_BITS[right] else right
+    return "F32" if DTYPE_BITS[left] == 16 else "BF16" if DTYPE_BITS[left] == 8 else left
+
+
+# ---- sources and structure
+
+
+def _input(finder: _Finder, node: Node) -> Space:
+    checkpoint = finder.inputs[int(str(node["index"]))]
+    return space_of({name: Key(info.shape, info.dtype, name=name) for name, info in checkpoint.tensors.items()})
+
+
+def _no_space(finder: _Finder, node: Node) -> None:
+    return None
+
+
+def chosen_arms(node: Node, space: Space, place: SourcePlace) -> dict[str, int]:
+    """For every tensor of the space, the number of the arm that takes it. Raises `matches-nothing`."""
+    arms = node["arms"]
+    assert isinstance(arms, tuple)
+    chosen = {name: next(i for i, arm in enumerate(arms) if _takes(arm, name, space)) for name in space.keys}
+    for arm in arms:
+        assert isinstance(arm, tuple)
+        if arm[0] == "name":
+            for pattern in arm[1:]:
+                _check_pattern(str(pattern), space, place)
+        elif arm[0] == "layers" and not any(_takes(arm, name, space) for name in space.keys):
+            raise Problem("matches-nothing", f"No tensor lies in the layers {arm[1]}..{arm[2]}.", place)
+    return chosen
+
+
+def _takes(arm: object, name: str, space: Space) -> bool:
+    assert isinstance(arm, tuple)
+    if arm[0] == "else":
+        return True
+    if arm[0] == "layers":
+        where = space.layers.get(name)
+        return where is not None and int(arm[1]) <= where[1] < int(arm[2])
+    return any(matches(pattern, name) for pattern in arm[1:])
+
+
+def _check_pattern(pattern: str, space: Space, place: SourcePlace) -> None:
+    if any(matches(pattern, name) for name in space.keys):
+        return
+    near = near_names(pattern, list(space.keys))
+    hint = f" Among its names are: {', '.join(near)}." if near else ""
+    raise Problem("matches-nothing", f'No tensor of the model has a name like "{pattern}".{hint}', place)
+
+
+def _match(finder: _Finder, node: Node) -> Space | None:
+    space = finder.common(node)
+    if space is None:
+        return None
+    chosen = chosen_arms(node, space, finder.place(node))
+    zero = {i for i, arg in enumerate(node.args) if arg.op == "constant" and arg["value"] == 0}
+    keys, support = {}, set()
+    for name, key in space.keys.items():
+        arm = finder.found[node.args[chosen[name]].id]
+        keys[name] = Key(key.shape, arm.keys[name].dtype if arm is not None else key.dtype, chosen[name], name)
+        if chosen[name] not in zero and (arm is None or name in arm.support):
+            support.add(name)
+    return Space(keys, frozenset(support) & _floats(keys), space.layers)
+
+
+def _floats(keys: dict[str, Key]) -> frozenset[str]:
+    return frozenset(name for name, key in keys.items() if key.is_float)
+
+
+def _need(finder: _Finder, node: Node, index: int) -> Space:
+    space = finder.found[node.args[index].id]
+    if space is None:
+        raise Problem("no-space", "This has no tensors of its own: it is the same number for every model.", finder.place(node))
+    return space
+
+
+def _selected(finder: _Finder, node: Node) -> Space:
+    space = _need(finder, node, 0)
+    patterns = node["patterns"]
+    assert isinstance(patterns, tuple)
+    for pattern in patterns:
+        _check_pattern(str(pattern), space, finder.place(node))
+    keep = {n for n in space.keys if any(matches(str(p), n) for p in patterns) == (node.op == "select")}
+    if isinstance(node.type.unit, Place):
+        return space_of({n: Key(k.shape, k.dtype, 0, n) for n, k in space.keys.items() if n in keep}, space.support)
+    # A change keeps all its tensors: outside the selection it is zero, and its statistics do not count there.
+    keys = {n: Key(k.shape, k.dtype, 0 if n in keep else -1, n) for n, k in space.keys.items()}
+    return Space(keys, space.support & keep, space.layers)
+
+
+def _renamed(finder: _Finder, node: Node) -> Space:
+    space = _need(finder, node, 0)
+    old, new = str(node["old"]), str(node["new"])
+    _check_pattern(old, space, finder.place(node))
+    keys: dict[str, Key] = {}
+    for name, key in space.keys.items():
+        target = renamed(old, new, name) or name
+        if target in keys:
+            message = f'Renaming "{old}" to "{new}" gives two tensors the name {target}.'
+            raise Problem("name-clash", message, finder.place(node))
+        keys[target] = Key(key.shape, key.dtype, 0, name)
+    return space_of(keys, frozenset(t for t, k in keys.items() if k.name in space.support))
+
+
+def _slice(finder: _Finder, node: Node) -> Space:
+    space = _need(finder, node, 0)
+    first, last = int(str(node["first"])), int(str(node["last"]))
+    count = layer_count(space)
+    if count == 0:
+        raise Problem("no-layers", "None of this model's names has a layer number, so it has no layers to slice.", finder.place(node))
+    if last > count:
+        message = f"`[{first}..{last}]` goes past the last layer: the model has {count} layers, 0 to {count - 1}."
+        raise Problem("no-such-layer", message, finder.place(node), fix=f"[{min(first, count - 1)}..{count}]")
+    keys = {}
+    for name, key in space.keys.items():
+        where = space.layers.get(name)
+        if where is not None and first <= where[1] < last:
+            keys[renumbered(name, where[0], where[1] - first)] = Key(key.shape, key.dtype, 0, name)
+    return space_of(keys, frozenset(t for t, k in keys.items() if k.name in space.support))
+
+
+def layer_count(space: Space) -> int:
+    """The number of layers of the space's longest stack."""
+    return max((where[2] for where in space.layers.values() if where is not None), default=0)
+
+
+def renumbered(name: str, stack: str, index: int) -> str:
+    """The name with its layer number replaced: `model.layers.3.mlp.w` at index 7 is `model.layers.7.mlp.w`."""
+    head = f"{stack}." if stack else ""
+    _, _, rest = name[len(head) :].partition(".")
+    return f"{head}{index}.{rest}" if rest else f"{head}{index}"
+
+
+def _stack(finder: _Finder, node: Node) -> Space:
+    ends = _need(finder, node, 0)
+    keys = {n: Key(k.shape, k.dtype, 0, n) for n, k in ends.keys.items() if ends.layers.get(n) is None}
+    support = {n for n in keys if n in ends.support}
+    height = 0
+    for part in range(1, len(node.args)):
+        space = _need(finder, node, part)
+        for name, key in space.keys.items():
+            where = space.layers.get(name)
+            if where is None:
+                message = "A stack is made of slices of layers, such as `below[0..24]`; this piece has tensors outside the layers."
+                raise Problem("not-a-slice", message, finder.place(node))
+            target = renumbered(name, where[0], where[1] + height)
+            keys[target] = Key(key.shape, key.dtype, part, name)
+            if name in space.support:
+                support.add(target)
+        height += layer_count(space)
+    return space_of(keys, frozenset(support))
+
+
+_HANDLERS = {
+    "constant": _no_space, "origin": _no_space, "depth": _no_space, "layer": _no_space, "layers": _no_space,
+    "input": _input, "fields": _input, "match": _match, "select": _selected, "drop": _selected,
+    "rename": _renamed, "layer_slice": _slice, "stack": _stack,
+}  # fmt: skip

@@ -1,0 +1,120 @@
+"""Numbers that headers alone decide: depth, sizes, schedules, and arithmetic on them, exact where it can be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+
+from mergelang.backends.scalars import apply
+from mergelang.graph.exact import exactly
+from mergelang.graph.node import Node
+from mergelang.graph.types import Grain
+from mergelang.plan.spaces import Space, chosen_arms
+from mergelang.problem import Bug
+from mergelang.span import FileSpot
+
+Number = Fraction | float
+
+
+class Statics:
+    """Values of nodes that read no weights, each worked out once per tensor of the space it is used in."""
+
+    def __init__(self, spaces: Mapping[int, Space | None]) -> None:
+        self._spaces = spaces
+        self._known: dict[tuple[int, str, int], Number] = {}
+        self._arms: dict[tuple[int, int], dict[str, int]] = {}
+        self._sizes: dict[tuple[int, str], int] = {}
+
+    def value(self, node: Node, name: str, space: Space) -> Number:
+        """The number that `node` is for the tensor `name` of `space`."""
+        if node.op == "constant":
+            exact = node["value"]
+            assert isinstance(exact, Fraction)
+            return exact
+        spot = (node.id, name, id(space))
+        if spot not in self._known:
+            self._known[spot] = self._compute(node, name, space)
+        return self._known[spot]
+
+    def _compute(self, node: Node, name: str, space: Space) -> Number:
+        match node.op:
+            case "depth" | "layer" | "layers":
+                return layer_number(node.op, space.layers.get(name))
+            case "size":
+                return Fraction(self._size(node, name))
+            case "match":
+                return self.value(node.args[self.arm(node, name, space)], name, space)
+        return self._arithmetic(node, name, space)
+
+    def _arithmetic(self, node: Node, name: str, space: Space) -> Number:
+        values = [self.value(arg, name, space) for arg in node.args]
+        if all(isinstance(value, Fraction) for value in values):
+            exact = exactly(node.op, values, dict(node.attrs))  # type: ignore[arg-type]  # all are fractions here
+            if exact is not None:
+                return exact
+        attrs = {key: str(value) if isinstance(value, Fraction) else value for key, value in node.attrs}
+        op = "sum" if node.op == "combine" else node.op
+        return apply(op, [float(value) for value in values], attrs)  # type: ignore[arg-type]  # attrs of elementwise ops are numbers
+
+    def arm(self, node: Node, name: str, space: Space) -> int:
+        """The arm of a match of numbers that takes the tensor."""
+        spot = (node.id, id(space))
+        if spot not in self._arms:
+            self._arms[spot] = chosen_arms(node, space, FileSpot("a schedule"))
+        return self._arms[spot][name]
+
+    def _size(self, node: Node, name: str) -> int:
+        subject = node.args[0]
+        space = self._spaces[subject.id]
+        if space is None:
+            raise Bug(f"{subject} has no tensors to count")
+        per = str(node["per"])
+        group = group_of(per, name, space)
+        if (node.id, group) not in self._sizes:
+            names = [n for n in members(per, space) if group_of(per, n, space) == group] if per in ("layer", "model") else [name]
+            self._sizes[node.id, group] = sum(count(space.keys[n].shape, subject.type.grain, per) for n in names)
+        return self._sizes[node.id, group]
+
+
+def layer_number(op: str, where: tuple[str, int, int] | None) -> Fraction:
+    """`depth`, `layer` or `layers` of a tensor that lies there (None: outside the layers)."""
+    if where is None:
+        return Fraction(-1 if op == "layer" else 0)
+    _, index, total = where
+    match op:
+        case "layer":
+            return Fraction(index)
+        case "layers":
+            return Fraction(total)
+    return Fraction(index, total - 1) if total > 1 else Fraction(1)
+
+
+def members(per: str, space: Space) -> list[str]:
+    """The tensors that a statistic over several tensors counts."""
+    return [name for name in space.keys if name in space.support]
+
+
+def group_of(per: str, name: str, space: Space) -> str:
+    """Which tensors share one value of a statistic: a layer's, the whole model's, or this tensor alone."""
+    if per == "model":
+        return ""
+    if per == "layer":
+        where = space.layers.get(name)
+        return "outside" if where is None else f"{where[0]}.{where[1]}"
+    return name
+
+
+def count(shape: tuple[int, ...], grain: Grain, per: str) -> int:
+    """How many values of this grain one reach of a tensor holds."""
+    rows, cols = view(shape)
+    if per == "row":
+        return cols
+    if per == "column":
+        return rows
+    return {Grain.WEIGHT: rows * cols, Grain.ROW: rows, Grain.COLUMN: cols, Grain.TENSOR: 1}[grain]
+
+
+def view(shape: tuple[int, ...]) -> tuple[int, int]:
+    """A tensor's shape as rows and columns: the last dimension is a row; a 1-D tensor is one row."""
+    return (math.prod(shape[:-1]), shape[-1]) if shape else (1, 1)
