@@ -6,8 +6,10 @@ per tensor, layer and model. A space is the names and shapes that a value is spr
 space of the inputs below them. Nodes without one (`depth`, numbers, `origin`) are evaluated in the space of their user.
 
 Conventions that the operations' one-line docs leave open:
+- outside its domain a function is 0: the logarithm of what is not above 0, 0 to a negative power, a negative number
+  to a fractional one;
 - a statistic counts its subject at the subject's own grain: over one-per-row values it counts rows;
-- it counts only tensors in the subject's support; over nothing at all it is 0, and outside the support a rank is 0;
+- over several tensors it counts only those in the subject's support; over nothing at all it is 0;
 - out of the support are arms of `match` that are a literal 0, and what `select` and `drop` leave of a Delta or a Field;
 - `rename` keeps the names that do not match; an adapter is 0 at tensors that it does not have;
 - a tensor that is not of floats goes through as it is, and all that meet must be equal.
@@ -107,6 +109,10 @@ def _own_home(run: Run, node: Node) -> Space | None:
     return home(run, node) if node.type.grain > Grain.MODEL else None
 
 
+def _or(own: Space | None, asked: Space) -> Space:
+    return asked if own is None else own
+
+
 def _leads(node: Node) -> tuple[bool, Grain]:
     """Models say which tensors there are, before Deltas and Fields, and these before numbers."""
     return isinstance(node.type.unit, Place), node.type.grain
@@ -127,7 +133,7 @@ def _structured_home(run: Run, node: Node) -> Space | None:
 
 def result(run: Run, node: Node, space: Space) -> Result:
     """The node's value over a space (its home, where it has one), each tensor in the natural shape of its grain."""
-    space = home(run, node) or space
+    space = _or(home(run, node), space)
     key = (node.id, space)
     if key not in run.results:
         values, support = _evaluator(node.op)(run, node, space)
@@ -172,7 +178,7 @@ def _from_headers(run: Run, node: Node, space: Space) -> Evaluated:
 def _elementwise(run: Run, node: Node, space: Space) -> Evaluated:
     args = [seen(run, arg, space) for arg in node.args]
     for arg in node.args:
-        if isinstance(arg.type.unit, Place) and {n for n, _ in home(run, arg) or space} != {n for n, _ in space}:
+        if isinstance(arg.type.unit, Place) and {n for n, _ in _or(home(run, arg), space)} != {n for n, _ in space}:
             raise NoMeaning(f"{node}: these Models do not have the same tensors")
     values = {name: _each_weight(node, [arg.values[name] for arg in args]) for name, _ in space}
     return values, _union_of_supports(node, args)
@@ -193,10 +199,7 @@ def _union_of_supports(node: Node, args: list[Result]) -> frozenset[str]:
 
 def _ranking(run: Run, node: Node, space: Space) -> Evaluated:
     subject = seen(run, node.args[0], space)
-    values = {
-        name: RANKING[node.op](node, x) if name in subject.support else zero() for name, x in subject.values.items()
-    }
-    return values, subject.support
+    return {name: RANKING[node.op](node, x) for name, x in subject.values.items()}, subject.support
 
 
 def _random(run: Run, node: Node, space: Space) -> Evaluated:
@@ -207,8 +210,9 @@ def _random(run: Run, node: Node, space: Space) -> Evaluated:
 def _statistic(run: Run, node: Node, space: Space) -> Evaluated:
     subject = seen(run, node.args[-1], space)
     ranks = seen(run, node.args[0], space).values if len(node.args) == 2 else None
-    names = [name for name, x in subject.values.items() if x.is_floating_point() and name in subject.support]
     reach = Grain[str(node["per"]).upper()]
+    counts = subject.support if reach < Grain.TENSOR else subject.values.keys()
+    names = [name for name, x in subject.values.items() if x.is_floating_point() and name in counts]
     group = groups(space, reach)
     answers: dict[object, Tensor] = {}
     for key in dict.fromkeys(group[name] for name in names):
@@ -218,7 +222,8 @@ def _statistic(run: Run, node: Node, space: Space) -> Evaluated:
         answer = STATISTICS[node.op](rows, rank)
         answers[key] = answer.reshape(1, -1) if reach == Grain.COLUMN else answer.reshape(-1, 1)
     values = {name: answers.get(group[name], zero()) for name, _ in space}
-    return values, {name for name, _ in space if group[name] in answers}
+    support = subject.support if reach >= Grain.TENSOR else {name for name, _ in space if group[name] in answers}
+    return values, support
 
 
 def _gathered(subject: Node, values: Values, space: Space, reach: Grain) -> Tensor:
@@ -243,10 +248,12 @@ def groups(space: Space, reach: Grain) -> dict[str, object]:
 
 def _structure(run: Run, node: Node, space: Space) -> Evaluated:
     homes = [_own_home(run, arg) for arg in node.args]
-    if node.op != "match" and None in homes:
+    moves = node.op in ("layer_slice", "stack", "rename") or (node.op != "match" and isinstance(node.type.unit, Place))
+    if moves and None in homes:
         raise NoMeaning(f"{node}: its parts have no tensors of their own")
-    args = [seen(run, arg, at or space) for arg, at in zip(node.args, homes, strict=True)]
-    parts = STRUCTURE[node.op](node, [[name for name, _ in at or space] for at in homes])
+    spaces = [_or(at, space) for at in homes]
+    args = [seen(run, arg, at) for arg, at in zip(node.args, spaces, strict=True)]
+    parts = STRUCTURE[node.op](node, [[name for name, _ in at] for at in spaces])
     values = {new: zero() if arg == NOWHERE else _of(args[arg].values, node, old) for new, arg, old in parts}
     return values, {new for new, arg, old in parts if arg != NOWHERE and old in args[arg].support}
 

@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mergelang.backends.random import uniform
 from mergelang.graph.node import Node
 from mergelang.graph.rules import is_zero
 from mergelang.graph.types import Grain, Place
 from mergelang.layers import Place as LayerPlace
 from mergelang.layers import layer_map
 from mergelang.patterns import matches, renamed
+from mergelang.plan.seeds import seed_for
 
 Part = tuple[str, int, str]  # a name of the result, the argument it comes from, and its name there
 NOWHERE = -1  # the argument number of a part that is zero and outside the support
@@ -62,14 +64,20 @@ SOURCES: dict[str, Callable[[Node, LayerPlace | None], Any]] = {
 }
 INPUTS = frozenset(["input", "adapter", "fields"])
 
+
+def _power(x: Tensor, exponent: float) -> Tensor:
+    powers = x**exponent
+    return torch.where(powers.isnan() | ((x == 0) & (exponent < 0)), 0.0, powers)
+
+
 ELEMENTWISE: dict[str, Callable[..., Tensor]] = {
     "neg": lambda node, x: -x,
     "abs": lambda node, x: x.abs(),
     "sign": lambda node, x: x.sign(),
     "sqrt": lambda node, x: x.clamp(min=0).sqrt(),
-    "pow": lambda node, x: x ** float(node["exponent"]),
+    "pow": lambda node, x: _power(x, float(node["exponent"])),
     "exp": lambda node, x: x.exp(),
-    "log": lambda node, x: x.log(),
+    "log": lambda node, x: torch.where(x > 0, x.log(), 0.0),
     "tanh": lambda node, x: x.tanh(),
     "sin": lambda node, x: x.sin(),
     "cos": lambda node, x: x.cos(),
@@ -112,10 +120,8 @@ RANKING: dict[str, Callable[[Node, Tensor], Tensor]] = {"rank": _rank}
 
 
 def _chance(node: Node, name: str, shape: tuple[int, ...], chances: Tensor) -> Tensor:
-    from mergelang.backends.random import chance
-    from mergelang.plan.seeds import seed_for
-
-    return chance(seed_for(node, name), natural(chances, Grain.WEIGHT, shape))
+    drawn = uniform(seed_for(node, name), 0, prod(shape)).double()
+    return (natural(drawn, Grain.WEIGHT, shape) < chances).double()
 
 
 RANDOM: dict[str, Callable[[Node, str, tuple[int, ...], Tensor], Tensor]] = {"chance": _chance}

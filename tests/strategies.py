@@ -1,0 +1,313 @@
+"""Hypothesis strategies that build by type: graphs over small models, and recipes as text.
+
+Values stay small, so that no formula leaves the floats: an exponential is taken of a hyperbolic tangent only, and a
+quotient of statistics is squeezed before it scales anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+import torch
+import toy
+from hypothesis import strategies as st
+from oracle import Run, home
+from recipe_strategies import recipes
+from torch import Tensor
+
+from mergelang.graph.meaning import meaning
+from mergelang.graph.node import Graph, Input, Node, Output, in_order
+from mergelang.graph.types import Grain
+from mergelang.layers import layer_map
+from mergelang.patterns import matches
+from mergelang.problem import nothing_at
+
+__all__ = ["graphs", "inputs", "recipes", "toy_inputs"]
+
+Models = list[dict[str, Tensor]]
+Draw = Callable[..., object]
+Reshape = Callable[[Node], Node]
+
+BASE, A, B, SCORES, ADAPTER = range(5)
+KINDS = ("checkpoint", "checkpoint", "checkpoint", "fields", "adapter")
+PATTERNS = ("**.w", "**.b", "*", "layers.0.*", "layers.1.**", "blocks.0.**", "head", "**")
+PLACE = nothing_at("strategy")
+REACHES = tuple(grain.word for grain in reversed(Grain) if grain != Grain.WEIGHT)
+
+
+@dataclass
+class Builder:
+    """Builds nodes of a wanted type over one space of keys. `reshape` moves every input into that space."""
+
+    draw: Draw
+    graph: Graph
+    models: Models
+    reshape: Reshape | None = None
+    chances: bool = True  # whether random masks may stand in the graph
+    adapters: bool = True  # whether the adapter may
+
+    def __post_init__(self) -> None:
+        self.names = [name for name, _ in home(Run(self.models), self.leaf(BASE)) or ()]
+        self.layers = max(place[2] for place in layer_map(self.names).values() if place)
+
+    def add(self, op: str, *args: Node, **attrs: object) -> Node:
+        return self.graph.add(op, *args, at=PLACE, **attrs)
+
+    def pick(self, *ways: Callable[[], Node]) -> Node:
+        return self.draw(st.sampled_from(ways))()
+
+    def constant(self, low: int = -8, high: int = 8) -> Node:
+        return self.graph.constant(Fraction(self.draw(st.integers(low, high)), 8))
+
+    def leaf(self, index: int) -> Node:
+        node = self.add(("input", "input", "input", "fields", "adapter")[index], index=index)
+        return self.reshape(node) if self.reshape else node
+
+    # ---- Models
+
+    def model(self, deep: int) -> Node:
+        if deep <= 0:
+            return self.leaf(self.draw(st.sampled_from([BASE, A, B])))
+        return self.pick(
+            lambda: self.add("add", self.model(deep - 1), self.delta(deep - 1)),
+            # Most operations stand in Fields, so these come up more often than their one place in the list.
+            *[lambda: self.add("add", self.model(0), self.add("mul", self.field(deep), self.delta(deep - 1)))] * 3,
+            lambda: self.add("sub", self.model(deep - 1), self.delta(deep - 1)),
+            lambda: self.add("add", self.add("origin"), self.add("sub", self.model(0), self.add("origin"))),
+            lambda: self.blend(deep),
+            lambda: self.add("choose", self.field(deep - 1), self.model(deep - 1), self.model(deep - 1)),
+            lambda: self.match(self.model, deep, zero=False),
+        )
+
+    def blend(self, deep: int) -> Node:
+        """`t * m + (1 - t) * n`, which is a Model whatever `t` is."""
+        share = self.pick(lambda: self.number(deep - 1), lambda: self.field(deep - 1))
+        rest = self.add("sub", self.graph.constant(1), share)
+        first, second = self.model(deep - 1), self.model(deep - 1)
+        if self.draw(st.booleans()):
+            return self.add("combine", share, first, rest, second)
+        return self.add("add", self.add("mul", share, first), self.add("mul", rest, second))
+
+    # ---- Deltas
+
+    def delta(self, deep: int) -> Node:
+        if deep <= 0:
+            return self.pick(self.task, self.task, self.adapter)
+        inner = deep - 1
+        return self.pick(
+            lambda: self.add("sub", self.model(inner), self.model(inner)),
+            lambda: self.add("mul", self.number(inner), self.delta(inner)),
+            lambda: self.add("mul", self.field(inner), self.delta(inner)),
+            lambda: self.add(self.one_of("add", "sub", "minimum", "maximum"), self.delta(inner), self.delta(inner)),
+            lambda: self.add(self.one_of("neg", "abs"), self.delta(inner)),
+            lambda: self.add("choose", self.field(inner), self.delta(inner), self.delta(inner)),
+            lambda: self.add("combine", self.number(inner), self.delta(inner), self.field(inner), self.delta(inner)),
+            lambda: self.add("sqrt", self.add("mul", self.delta(inner), self.delta(inner))),
+            lambda: self.centred(deep),
+            lambda: self.add(self.one_of("minimum", "maximum"), *self.with_bound(deep)),
+            lambda: self.match(self.delta, deep, zero=True),
+            lambda: self.add(self.one_of("select", "drop"), self.delta(inner), patterns=self.patterns()),
+        )
+
+    def task(self) -> Node:
+        return self.add("sub", self.leaf(self.draw(st.sampled_from([A, B]))), self.leaf(BASE))
+
+    def adapter(self) -> Node:
+        """A task with the adapter's Delta, whose tensors carry the inputs' names: it stands in their own space only."""
+        task = self.task()
+        return task if self.reshape or not self.adapters else self.add("add", task, self.leaf(ADAPTER))
+
+    def centred(self, deep: int) -> Node:
+        """A Delta less its mean over some reach."""
+        change, per = self.delta(deep - 1), self.reach()
+        mean = self.add("div", self.add("total", change, per=per), self.add("size", change, per=per))
+        return self.add("sub", change, mean)
+
+    def with_bound(self, deep: int) -> tuple[Node, Node]:
+        """A Delta and a statistic of it."""
+        change = self.delta(deep - 1)
+        return change, self.statistic(self.add("abs", change), self.reach())
+
+    # ---- Fields
+
+    def field(self, deep: int) -> Node:
+        """Plain numbers, one per weight, none much larger than 10."""
+        if deep <= 0:
+            return self.pick(self.scores, lambda: self.add("sign", self.task()), self.mask_by_chance)
+        inner = deep - 1
+        return self.pick(
+            lambda: self.add(self.one_of("ge", "gt", "le", "lt", "eq", "ne"), *self.with_bound(deep)),
+            lambda: self.add(self.one_of("ge", "gt", "le", "lt", "eq", "ne"), self.delta(inner), self.delta(inner)),
+            lambda: self.squeezed(self.add("raw", self.pick(lambda: self.delta(inner), lambda: self.model(inner)))),
+            lambda: self.squeezed(self.add("div", *self.with_bound(deep))),
+            lambda: self.squeezed(self.add("mul", self.field(inner), self.number(inner))),
+            lambda: self.squeezed(self.add("pow", self.field(inner), exponent=self.draw(st.sampled_from([2, 3])))),
+            lambda: self.add(self.one_of("sin", "cos", "arccos"), self.field(inner)),
+            lambda: self.add(self.one_of("floor", "sign", "neg", "abs"), self.field(inner)),
+            lambda: self.add("exp", self.squeezed(self.field(inner))),
+            lambda: self.add("log", self.add("add", self.graph.constant(1), self.add("abs", self.field(inner)))),
+            lambda: self.add("sqrt", self.field(inner)),
+            lambda: self.add(self.one_of("mul", "minimum", "maximum"), self.mask(inner), self.field(inner)),
+            lambda: self.add("choose", self.mask(inner), self.field(inner), self.number(inner)),
+            lambda: self.ranked(deep),
+            lambda: self.match(self.field, deep, zero=True),
+            lambda: self.add(self.one_of("select", "drop"), self.field(inner), patterns=self.patterns()),
+            self.mask_by_chance,
+        )
+
+    def scores(self) -> Node:
+        """The scores, or where `select` shortens Models but only empties Fields, numbers made from a Model."""
+        if self.reshape and self.reshape(self.add("fields", index=SCORES)).op in ("select", "drop"):
+            return self.squeezed(self.add("raw", self.leaf(A)))
+        return self.leaf(SCORES)
+
+    def squeezed(self, node: Node) -> Node:
+        return self.add("tanh", node)
+
+    def mask(self, deep: int) -> Node:
+        return self.add("gt", self.field(deep), self.constant())
+
+    def mask_by_chance(self) -> Node:
+        if not self.chances:
+            return self.add("sign", self.task())
+        chance = self.pick(lambda: self.constant(0, 8), lambda: self.add("depth"))
+        task = self.task()
+        return self.add("chance", chance, task, seed=self.draw(st.integers(0, 3)), of=meaning([task]))
+
+    def ranked(self, deep: int) -> Node:
+        """Each weight's place among its fellows, as a share."""
+        change, per = self.delta(deep - 1), self.one_of("row", "column", "tensor")
+        return self.add("div", self.add("rank", change, per=per), self.add("size", change, per=per))
+
+    # ---- Numbers and statistics
+
+    def number(self, deep: int) -> Node:
+        """A plain number for each tensor, at most about 2 in size."""
+        if deep <= 0:
+            return self.pick(self.constant, lambda: self.add("depth"), self.layer_share)
+        inner = deep - 1
+        return self.pick(
+            lambda: self.share_of_change(deep),
+            lambda: self.squeezed(self.add(self.one_of("add", "sub", "mul", "div"), *self.unlike_numbers(inner))),
+            lambda: self.add(self.one_of("minimum", "maximum"), self.number(inner), self.number(inner)),
+            lambda: self.add(self.one_of("ge", "lt", "eq"), self.number(inner), self.number(inner)),
+            lambda: self.match(self.number, deep, zero=True),
+            lambda: self.squeezed(self.nested(deep)),
+        )
+
+    def unlike_numbers(self, deep: int) -> tuple[Node, Node]:
+        """Two numbers of which the second is not a literal 0, by which nothing may be divided."""
+        return self.number(deep), self.add("maximum", self.number(deep), self.add("depth"))
+
+    def layer_share(self) -> Node:
+        return self.add("div", self.add("layer"), self.add("add", self.add("layers"), self.graph.constant(1)))
+
+    def share_of_change(self, deep: int) -> Node:
+        per = self.one_of("tensor", "layer", "model")
+        size = self.add("abs", self.delta(deep - 1))
+        return self.squeezed(self.add("div", self.statistic(size, per), self.statistic(size, per)))
+
+    def nested(self, deep: int) -> Node:
+        """A statistic of statistics, brought to a plain number."""
+        fine = self.statistic(self.add("abs", self.delta(deep - 1)), self.reach())
+        coarser = [grain.word for grain in (Grain.MODEL, Grain.LAYER, Grain.TENSOR) if grain < fine.type.grain]
+        return self.add("raw", self.statistic(fine, self.one_of(*coarser)) if coarser else fine)
+
+    def statistic(self, subject: Node, per: str) -> Node:
+        op = self.one_of("total", "smallest", "largest", "order")
+        if op != "order":
+            return self.add(op, subject, per=per)
+        share = self.constant(0, 9)
+        if per in ("tensor", "row") and self.draw(st.booleans()):
+            share = self.add("depth")
+        return self.add("order", self.add("mul", share, self.add("size", subject, per=per)), subject, per=per)
+
+    # ---- choices
+
+    def match(self, make: Callable[[int], Node], deep: int, *, zero: bool) -> Node:
+        arms: list[tuple[str | int, ...]] = []
+        for _ in range(self.draw(st.integers(1, 2))):
+            first = self.draw(st.integers(0, self.layers - 1))
+            layers = ("layers", first, self.draw(st.integers(first + 1, self.layers)))
+            arms.append(layers if self.draw(st.booleans()) else ("name", *self.patterns()))
+        parts = [make(deep - 1) for _ in [*arms, "else"]]
+        if zero and self.draw(st.booleans()):
+            parts[self.draw(st.integers(0, len(parts) - 1))] = self.graph.constant(0)
+        return self.add("match", *parts, arms=(*arms, ("else",)))
+
+    def patterns(self) -> tuple[str, ...]:
+        """Patterns that fit something here, because one that fits nothing is a fault of the recipe."""
+        fitting = [pattern for pattern in PATTERNS if any(matches(pattern, name) for name in self.names)]
+        return tuple(self.draw(st.lists(st.sampled_from(fitting), min_size=1, max_size=2, unique=True)))
+
+    def one_of(self, *words: str) -> str:
+        return self.draw(st.sampled_from(words))
+
+    def reach(self) -> str:
+        return self.one_of(*REACHES)
+
+
+def _reshapes(graph: Graph, draw: Draw, layers: int) -> Reshape | None:
+    """A way to move tensors about that leaves at least one layer, or None."""
+
+    def sliced(node: Node, first: int, last: int) -> Node:
+        return graph.add("layer_slice", node, first=first, last=last, at=PLACE)
+
+    first = draw(st.integers(0, layers - 1))
+    last = draw(st.integers(first + 1, layers))
+    ways: list[Reshape | None] = [
+        None,
+        None,
+        lambda node: graph.add("stack", node, sliced(node, 0, last), sliced(node, first, layers), at=PLACE),
+        lambda node: sliced(node, first, last),
+        lambda node: graph.add("select", node, patterns=("layers.**", "head"), at=PLACE),
+        lambda node: graph.add("drop", node, patterns=("layers.*.b",), at=PLACE),
+        lambda node: graph.add("rename", node, old="layers.*.**", new="blocks.*.part.**", at=PLACE),
+    ]
+    return draw(st.sampled_from(ways))
+
+
+def inputs() -> list[Input]:
+    """A base, two fine-tunes, scores keyed like them, and an adapter."""
+    return [Input(i, f"input{i}", kind, PLACE) for i, kind in enumerate(KINDS)]
+
+
+@st.composite
+def toy_inputs(draw: Draw) -> Models:
+    """Tensors for `inputs`, with or without ties, some with an integer tensor that all share."""
+    seed, ties, layers = draw(st.integers(0, 9)), draw(st.booleans()), draw(st.integers(2, 3))
+    shapes = toy.small_shapes(layers)
+    scores = {name: x.abs() for name, x in toy.weights(shapes, seed + 77, ties=ties).items()}
+    models = [*toy.small(seed, layers=layers, ties=ties), scores]
+    if draw(st.booleans()):
+        models = [model | {"layers.0.steps": torch.arange(3)} for model in models]
+    adapted = {name: shape for name, shape in shapes.items() if name.endswith(".w")}
+    return [*models, toy.weights(adapted, seed + 99, ties=ties, scale=0.1)]
+
+
+class Case(NamedTuple):
+    """A graph with tensors for its inputs; shown as the graph's nodes, one a line, with the tensors' sums."""
+
+    graph: Graph
+    models: Models
+
+    def __repr__(self) -> str:
+        nodes = [f"{node} {node.args} {dict(node.attrs)}" for node in in_order(self.graph.roots())]
+        sums = [
+            {name: (tuple(x.shape), round(float(x.sum()), 4)) for name, x in model.items()} for model in self.models
+        ]
+        return "\n".join(["Case:", *nodes, f"outputs {self.graph.roots()}", *map(str, sums)])
+
+
+@st.composite
+def graphs(draw: Draw, *, deepest: int = 3, chances: bool = True, adapters: bool = True) -> Case:
+    """A graph with one or two outputs, each a Model, and tensors for its inputs."""
+    graph, models = Graph(inputs=inputs()), draw(toy_inputs())
+    layers = sum(name.endswith(".w") for name in models[BASE])
+    for number in range(draw(st.integers(1, 2))):
+        builder = Builder(draw, graph, models, _reshapes(graph, draw, layers), chances, adapters)
+        graph.outputs.append(Output(f"out{number}", builder.model(draw(st.integers(1, deepest))), PLACE))
+    return Case(graph, models)
