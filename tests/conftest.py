@@ -6,7 +6,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update", action="store_true", help="rewrite the golden files; read their diff before keeping it")
+    parser.addoption("--update", action="store_true", help="rewrite the golden files (then read their diff)")
 
 
 @pytest.fixture

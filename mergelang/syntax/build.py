@@ -166,7 +166,8 @@ def _binary(span: Span, parts: Parts) -> tree.Binary:
 
 
 def _if_then_else(span: Span, parts: Parts) -> tree.IfThenElse:
-    return tree.IfThenElse(*parts, span=span)
+    condition, yes, no = parts
+    return tree.IfThenElse(condition, yes, no, span=span)
 
 
 def _local(span: Span, parts: Parts) -> tree.Local:

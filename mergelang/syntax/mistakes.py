@@ -74,7 +74,8 @@ def _same(agree: tuple[str, ...], one: Surroundings, other: Surroundings) -> boo
 
 def _unknown(failure: Failure) -> Problem:
     if failure.found.kind == STRAY:
-        message = f"`{failure.found.text[0]}` means nothing in a recipe. Names are made of the letters a to z, digits and `_`."
+        sign = failure.found.text[0]
+        message = f"`{sign}` means nothing in a recipe. Names are made of the letters a to z, digits and `_`."
         return Problem("stray-character", message, failure.found.span)
     message = f"I did not expect {_shown(failure.found)} here. I expected {expected(failure)}."
     return Problem("unexpected", message, failure.found.span)

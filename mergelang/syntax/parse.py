@@ -14,7 +14,7 @@ from mergelang.problem import Bug
 from mergelang.resources import folder
 from mergelang.span import SourceText, Span
 from mergelang.syntax.build import Piece, build
-from mergelang.syntax.comments import comments_in
+from mergelang.syntax.comments import check_docs, comments_in
 from mergelang.syntax.depth import check_depth
 from mergelang.syntax.failure import END, STRAY, Failure
 from mergelang.syntax.mistakes import explain
@@ -82,6 +82,7 @@ def _further(items: Failure, bare: Failure) -> Failure:
 
 
 def _module(reading: _Reading, parsed: Tree[Token]) -> Module:
+    check_docs(reading.source, reading.plain)
     items = _built(reading, parsed)
     for item in items:
         check_depth(item)

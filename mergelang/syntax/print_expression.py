@@ -76,9 +76,9 @@ def _print(node: Expr, inner: Sequence[_Printed], notes: Notes) -> _Printed:
             entries = [noted(item, i.at(OPEN), notes) for item, i in zip(items, inner, strict=True)]
             return _Printed(_enclosed("[", entries, "]"), ATOM)
         case ForEach(names=names):
-            body, items = inner
-            source = f"for {', '.join(names)} in "
-            return _Printed(group("[", indented(SOFT, body.at(OPEN), LINE, source, items.at(OPEN)), SOFT, "]"), ATOM)
+            body, source = inner
+            each = f"for {', '.join(names)} in "
+            return _Printed(group("[", indented(SOFT, body.at(OPEN), LINE, each, source.at(OPEN)), SOFT, "]"), ATOM)
         case LayersOf(first=first, last=last):
             return _Printed(row(inner[0].at(POSTFIX), f"[{first}..{last}]"), POSTFIX)
         case ItemOf(index=index):

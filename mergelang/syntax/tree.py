@@ -171,9 +171,7 @@ class Match:
     span: Span = _span()
 
 
-Expr = (
-    Number | Text | Name | Call | ListOf | ForEach | LayersOf | ItemOf | Unary | Binary | IfThenElse | LetIn | Match
-)
+Expr = Number | Text | Name | Call | ListOf | ForEach | LayersOf | ItemOf | Unary | Binary | IfThenElse | LetIn | Match
 
 
 # ---- types, parameters, items

@@ -40,7 +40,7 @@ def test_no_message_shows_a_name_of_the_grammar() -> None:
         for text in mistake.examples:
             failure: Failure = failure_of(text)
             told = explain(failure, failure_of).render()
-            assert not any(name in told for name in ["LPAR", "RPAR", "LSQB", "RSQB", "STRING", "DOTTED", "$END", "STRAY"])
+            assert not any(name in told for name in ["PAR", "LSQB", "RSQB", "STRING", "DOTTED", "$END", "STRAY"])
 
 
 def test_every_slug_is_explained_and_has_its_pair() -> None:

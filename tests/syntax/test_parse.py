@@ -37,7 +37,8 @@ def test_the_line_of_the_readme_is_a_recipe() -> None:
     recipe = parse_recipe(SourceText("<expression>", "pcb(ratio=0.2, [math, code, chat]) + lines(base)"))
     (merge,) = recipe.items
     assert isinstance(merge, Merge) and isinstance(merge.value, Binary) and merge.name is None
-    assert parse_recipe(SourceText("x", "let a = 1 in a")).items[0] == Merge(expr("let a = 1 in a"), None, span=merge.span)
+    bare = parse_recipe(SourceText("x", "let a = 1 in a")).items[0]
+    assert bare == Merge(expr("let a = 1 in a"), None, span=merge.span)
     assert isinstance(parse_recipe(SourceText("x", "let a = 1")).items[0], Let)
 
 
@@ -101,6 +102,13 @@ def test_depth_parses_or_is_a_problem(nest: str, depth: int) -> None:
     with pytest.raises(Problem) as caught:
         expr(text)
     assert caught.value.slug == "too-deep"
+
+
+def test_a_description_behind_an_item_is_not_taken_for_that_of_the_next() -> None:
+    with pytest.raises(Problem) as caught:
+        module("let a = 1  ## the first\nlet b = 2")
+    assert caught.value.slug == "doc-place" and "`# the first`" not in caught.value.message
+    assert caught.value.fix == "# the first"
 
 
 def test_a_long_chain_of_minus_signs_is_counted_from_the_outside() -> None:
