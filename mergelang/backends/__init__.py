@@ -1,0 +1,1 @@
+"""What computes: kernels on blocks of tensors, streaming statistics and random masks. Knows torch, and no files."""

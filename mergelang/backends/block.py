@@ -1,0 +1,242 @@
+"""A phase bound to kernels and registers: one list of actions that runs for every block of every tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from mergelang.backends import kernels, scalars
+from mergelang.backends.kernels import KERNELS
+from mergelang.backends.masks import full
+from mergelang.backends.random import fill_uniform
+from mergelang.backends.registers import Layout, allocate
+from mergelang.backends.rows import GATHERS, tensor_rank
+from mergelang.backends.scratch import Scratch
+from mergelang.backends.workspace import Views, as_numbers
+from mergelang.plan.model import Phase, Program, Step
+
+
+class Bytes(Protocol):
+    """Where a block's weights come from and go to."""
+
+    def load(self, leaf: int, out: Tensor) -> None:
+        """Fill `out` [rows, cols] with the leaf's weights."""
+
+    def store(self, slot: int, block: Tensor) -> None:
+        """Take `block` [rows, cols] as the task's store of that number."""
+
+
+@dataclass(slots=True)
+class Frame:
+    """One block while its phase runs: the views of its registers, its scalars, and where it lies."""
+
+    views: dict[tuple[str, int], Views]
+    numbers: list[float]
+    tensors: list[Tensor]  # the numbers as 0-d tensors
+    seeds: Sequence[int]
+    start: int  # the first weight's place within the tensor
+    bytes: Bytes
+    scratch: Scratch
+
+
+Action = Callable[[Frame], None]
+Operand = Callable[[Frame], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A phase, ready to run on blocks of any shape."""
+
+    actions: tuple[Action, ...]
+    sources: tuple[Operand | None, ...]  # per fold the register it gathers, None for a scalar one
+    layout: Layout
+
+
+def bind(program: Program, phase: Phase) -> Bound:
+    """The phase's actions, in order."""
+    binder = _Binder(program.kinds, allocate(phase, program.kinds))
+    actions = [action for index, step in enumerate(phase.steps) for action in binder.step(index, step)]
+    sources = [None if binder.kind(fold.source) == "scalar" else binder.shaped(fold.source) for fold in phase.folds]
+    return Bound(tuple(actions), tuple(sources), binder.layout)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The value of every scalar register (0 in the places of the others), as floats and as 0-d tensors."""
+
+    floats: list[float]
+    tensors: list[Tensor]
+
+
+def numbers_of(floats: Sequence[float], dtype: torch.dtype) -> Numbers:
+    """The registers' numbers ready for frames; rounded to the working precision as tensors."""
+    return Numbers(list(floats), as_numbers(floats, dtype))
+
+
+def run_block(bound: Bound, frame: Frame) -> None:
+    """Runs every action of the phase on the block that the frame shows."""
+    for action in bound.actions:
+        action(frame)
+
+
+@dataclass(frozen=True, slots=True)
+class _Binder:
+    kinds: Sequence[str]
+    layout: Layout
+
+    def kind(self, register: int) -> str:
+        return self.kinds[register]
+
+    def step(self, index: int, step: Step) -> list[Action]:
+        if step.op == "load":
+            return [_load(self.shaped(step.out), int(step.attrs["leaf"]))]
+        if step.op == "store":
+            return [_store(self.shaped(step.args[0]), int(step.attrs["slot"]))]
+        if self.kind(step.out) == "scalar":
+            return [_scalar(step)]
+        temps = self.layout.temps[index]
+        if step.op == "chance":
+            return [self._chance(step)]
+        if step.op in ("sum", "combine"):
+            return self._sum(step)
+        if step.op == "anchored":
+            return self._anchored(step, temps[0])
+        if step.op not in KERNELS:
+            return [self._gather(step)]
+        return [self._elementwise(step, temps)]
+
+    def shaped(self, register: int) -> Operand:
+        """The register in its own shape; a scalar as a 0-d tensor."""
+        if self.kind(register) == "scalar":
+            return lambda frame: frame.tensors[register]
+        key = (self.kind(register), self.layout.slots[register])
+        return lambda frame: frame.views[key].shaped
+
+    def flat(self, register: int) -> Operand:
+        if self.kind(register) == "scalar":
+            return lambda frame: frame.tensors[register]
+        key = (self.kind(register), self.layout.slots[register])
+        return lambda frame: frame.views[key].flat
+
+    def _operands(self, *registers: int) -> list[Operand]:
+        """Flat where all are of one kind (scalars apart), since only then flat places correspond."""
+        alike = self._alike(*registers)
+        return [self.flat(register) if alike else self.shaped(register) for register in registers]
+
+    def _alike(self, *registers: int) -> bool:
+        return len({self.kind(register) for register in registers} - {"scalar"}) < 2
+
+    def _temp(self, kind: str, slot: int, flat: bool) -> Operand:
+        return (lambda frame: frame.views[kind, slot].flat) if flat else (lambda frame: frame.views[kind, slot].shaped)
+
+    def _elementwise(self, step: Step, temps: Sequence[int]) -> Action:
+        flat = self._alike(step.out, *step.args)
+        operands = self._operands(step.out, *step.args)
+        if self.kind(step.out) not in {self.kind(arg) for arg in step.args}:
+            operands[1] = _widened(operands[1], operands[0])
+        operands += [self._temp(self.kind(step.out), slot, flat) for slot in temps]
+        if step.op == "pow":
+            return _power(operands, scalars.exponent_of(step.attrs["exponent"]))
+        return _call(KERNELS[step.op].call, operands)
+
+    def _sum(self, step: Step) -> list[Action]:
+        (first_factor, first), *rest = zip(step.args[::2], step.args[1::2], strict=True)
+        out, x, factor = self._operands(step.out, first, first_factor)
+        start = _call(torch_mul, [out, _widened(x, out), factor])
+        return [start, *(self._add_scaled(step.out, factor, term) for factor, term in rest)]
+
+    def _anchored(self, step: Step, temp: int) -> list[Action]:
+        (_, anchor), *rest = zip(step.args[::2], step.args[1::2], strict=True)
+        actions = [_call(kernels.copy, self._operands(step.out, anchor))]
+        for factor, term in rest:
+            actions += self._add_step(step.out, factor, term, anchor, temp)
+        return actions
+
+    def _add_step(self, out: int, factor: int, term: int, anchor: int, temp: int) -> list[Action]:
+        difference = self._temp(self.kind(out), temp, self._alike(out, term, anchor))
+        _, x, x0 = self._operands(out, term, anchor)
+        subtract = _call(torch_sub, [difference, _widened(x, difference), x0])
+        shaped = self.kind(factor) not in ("scalar", self.kind(out))
+        target = self.shaped(out) if shaped else self.flat(out)
+        step = self._temp(self.kind(out), temp, not shaped)
+        return [subtract, _scaled_call(target, self._factor(factor, shaped), step)]
+
+    def _add_scaled(self, out: int, factor: int, term: int) -> Action:
+        target, x, _ = self._operands(out, term, factor)
+        return _scaled_call(target, self._factor(factor, not self._alike(out, term, factor)), x)
+
+    def _factor(self, register: int, shaped: bool) -> Callable[[Frame], Tensor | float]:
+        if self.kind(register) == "scalar":
+            return lambda frame: frame.numbers[register]
+        return self.shaped(register) if shaped else self.flat(register)
+
+    def _gather(self, step: Step) -> Action:
+        operands = [self.shaped(register) for register in (step.out, *step.args)]
+        if step.op == "tensor_rank":
+            return _call(tensor_rank, operands)
+        line, _, name = step.op.partition("_")
+        call, dim = GATHERS[name], {"row": 1, "column": 0}[line]
+        return lambda frame: call(*(operand(frame) for operand in operands), dim=dim)
+
+    def _chance(self, step: Step) -> Action:
+        out, probability = self.shaped(step.out), self.shaped(step.args[0])
+        seed = int(step.attrs["seed"])
+
+        def run(frame: Frame) -> None:
+            block = out(frame)
+            words = frame.scratch.take("words", block.numel(), torch.int32)
+            spare = frame.scratch.take("spare", block.numel(), torch.int32)
+            draws = frame.scratch.take("draws", block.numel(), block.dtype)
+            fill_uniform(draws, frame.seeds[seed], frame.start, words, spare)
+            torch.lt(draws.view(block.shape), probability(frame), out=block)
+
+        return run
+
+
+def torch_mul(out: Tensor, x: Tensor, y: Tensor) -> None:
+    torch.mul(x, y, out=out)
+
+
+def torch_sub(out: Tensor, x: Tensor, y: Tensor) -> None:
+    torch.sub(x, y, out=out)
+
+
+def _widened(x: Operand, out: Operand) -> Operand:
+    """The operand in the shape of `out`, which torch would otherwise shrink to a smaller result."""
+    return lambda frame: full(x(frame), out(frame))
+
+
+def _call(call: Callable[..., object], operands: Sequence[Operand]) -> Action:
+    def run(frame: Frame) -> None:
+        call(*[operand(frame) for operand in operands])
+
+    return run
+
+
+def _scaled_call(out: Operand, factor: Callable[[Frame], Tensor | float], x: Operand) -> Action:
+    return lambda frame: kernels.add_scaled(out(frame), factor(frame), x(frame))
+
+
+def _power(operands: Sequence[Operand], exponent: float) -> Action:
+    return lambda frame: kernels.power(*[operand(frame) for operand in operands], exponent=exponent)
+
+
+def _load(out: Operand, leaf: int) -> Action:
+    return lambda frame: frame.bytes.load(leaf, out(frame))
+
+
+def _store(block: Operand, slot: int) -> Action:
+    return lambda frame: frame.bytes.store(slot, block(frame))
+
+
+def _scalar(step: Step) -> Action:
+    def run(frame: Frame) -> None:
+        value = scalars.apply(step.op, [frame.numbers[arg] for arg in step.args], step.attrs)
+        frame.numbers[step.out] = value
+        frame.tensors[step.out] = torch.tensor(value, dtype=frame.tensors[step.out].dtype)
+
+    return run

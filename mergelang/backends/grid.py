@@ -1,0 +1,55 @@
+"""How a tensor is cut: into chunks, which fix the order of every sum, and into blocks, which are whole chunks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mergelang.plan.model import CHUNK
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A tensor seen as `rows` x `cols`, in chunks of `chunk` weights (the last may be shorter)."""
+
+    rows: int
+    cols: int
+    chunk: int
+
+    @property
+    def size(self) -> int:
+        return self.rows * self.cols
+
+    def blocks(self, start: int, stop: int, block: int) -> Iterator[tuple[int, int]]:
+        """The stretches from `start` to `stop`, each of about `block` weights and a whole number of chunks."""
+        step = self.whole_chunks(block)
+        for first in range(start, stop, step):
+            yield first, min(first + step, stop)
+
+    def whole_chunks(self, weights: int) -> int:
+        """The largest whole number of chunks that has at most this many weights, and one chunk at least."""
+        return max(1, weights // self.chunk) * self.chunk
+
+    def shape(self, weights: int) -> tuple[int, int]:
+        """Rows and columns of a block of this many weights."""
+        return (1, weights) if self.rows == 1 else (weights // self.cols, self.cols)
+
+    def spots(self, kind: str) -> int:
+        """How many values a chunk has in a register of this kind."""
+        return {"block": self.chunk, "row": max(1, self.chunk // max(1, self.cols)), "column": self.cols}[kind]
+
+
+def grid_of(shape: tuple[int, ...], reach: str) -> Grid:
+    """The grid of a tensor of this shape under a program of this reach. It depends on nothing else.
+
+    >>> grid_of((100_000, 10), "weight")
+    Grid(rows=100000, cols=10, chunk=65530)
+    """
+    cols = shape[-1] if shape else 1
+    rows = math.prod(shape[:-1])
+    if reach == "tensor":
+        return Grid(rows, cols, max(1, rows * cols))
+    if len(shape) < 2:
+        return Grid(rows, cols, max(1, cols) if reach == "row" else CHUNK)
+    return Grid(rows, cols, max(1, CHUNK // max(1, cols)) * max(1, cols))

@@ -1,0 +1,59 @@
+"""Statistics within one block: over each row, over each column, and ranks over the whole tensor.
+
+`x` is [rows, cols]; `dim` 1 gathers along the rows into [rows, 1], `dim` 0 along the columns into [1, cols]. Sums are
+taken in float64. Equal values keep their order, and minus zero equals zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Gather = Callable[..., None]
+
+
+def total(out: Tensor, x: Tensor, *, dim: int) -> None:
+    out.copy_(torch.sum(x, dim=dim, keepdim=True, dtype=torch.float64))
+
+
+def smallest(out: Tensor, x: Tensor, *, dim: int) -> None:
+    torch.amin(x, dim=dim, keepdim=True, out=out)
+
+
+def largest(out: Tensor, x: Tensor, *, dim: int) -> None:
+    torch.amax(x, dim=dim, keepdim=True, out=out)
+
+
+def order(out: Tensor, rank: Tensor, x: Tensor, *, dim: int) -> None:
+    """The value at place `rank` (rounded down, brought into range) in ascending order; `rank` may differ per line."""
+    last = x.shape[dim] - 1
+    place = torch.nan_to_num(rank).floor().clamp(0, last).to(torch.int64).to(x.device)
+    if place.dim() == 0:
+        out.copy_(torch.kthvalue(x, int(place) + 1, dim=dim, keepdim=True).values)
+    else:
+        out.copy_(torch.gather(torch.sort(x, dim=dim).values, dim, place.expand(out.shape)))
+    out.add_(0.0)
+
+
+def rank(out: Tensor, x: Tensor, *, dim: int) -> None:
+    """Each value's place from 0 in ascending order along `dim`."""
+    # Adding zero makes minus zero equal to zero for the sort, too.
+    order_ = torch.argsort(x + 0.0, dim=dim, stable=True)
+    places = torch.arange(x.shape[dim], dtype=out.dtype, device=x.device)
+    out.scatter_(dim, order_, (places if dim == 1 else places[:, None]).expand_as(x))
+
+
+def tensor_rank(out: Tensor, x: Tensor) -> None:
+    """Each value's place from 0 in ascending order over the whole tensor."""
+    rank(out.view(1, -1), x.reshape(1, -1), dim=1)
+
+
+GATHERS: dict[str, Gather] = {
+    "total": total,
+    "smallest": smallest,
+    "largest": largest,
+    "order": order,
+    "rank": rank,
+}

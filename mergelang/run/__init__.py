@@ -1,0 +1,1 @@
+"""The streaming run: reads inputs, runs a plan's programs, writes outputs, all or nothing."""

@@ -1,0 +1,62 @@
+"""The Problems that only the weights themselves can reveal."""
+
+from __future__ import annotations
+
+import torch
+
+from mergelang.catalog import DTYPE_BITS
+from mergelang.formats.dtypes import to_float
+from mergelang.formats.protocols import Source
+from mergelang.plan.model import Leaf, Store
+from mergelang.problem import Problem
+from mergelang.span import FileSpot
+
+_COUNTING_BLOCK = 1 << 20  # weights
+
+
+def not_finite(source: Source, leaf: Leaf, elements: int) -> Problem | None:
+    """Problem `not-finite` for a tensor that holds NaN or infinity, else None. Reads the whole tensor to count them."""
+    count, first, word = 0, -1, ""
+    width = DTYPE_BITS[leaf.dtype] // 8
+    for start in range(0, elements, _COUNTING_BLOCK):
+        size = min(_COUNTING_BLOCK, elements - start)
+        raw = torch.empty(size * width, dtype=torch.uint8)
+        source.read_into(leaf.tensor, start * width, raw.numpy().data)
+        block = to_float(raw, leaf.dtype, torch.empty(size, dtype=torch.float64))
+        bad = torch.nonzero(~torch.isfinite(block))
+        if count == 0 and len(bad):
+            first = start + int(bad[0])
+            word = "NaN" if bool(torch.isnan(block[first - start])) else "infinity"
+        count += len(bad)
+    return _not_finite(source, leaf, elements, count, first, word) if count else None
+
+
+def _not_finite(source: Source, leaf: Leaf, elements: int, count: int, first: int, word: str) -> Problem:
+    ref = source.checkpoint.ref
+    message = (
+        f'"{leaf.tensor}" of `{ref}` holds {count:,} of {elements:,} weights that are no finite number. The first is '
+        f"{word}, at place {first:,}. A merge would spread it, so every weight must be finite."
+    )
+    place = FileSpot(source.checkpoint.path, leaf.tensor)
+    return Problem("not-finite", message, place, fix="mergelang run --allow-nonfinite RECIPE")
+
+
+def overflow(store: Store) -> Problem:
+    """Problem `overflow`: a result lies outside what the output's dtype can hold."""
+    message = (
+        f'The result for "{store.tensor}" holds weights beyond the range of {store.dtype}, '
+        "although the inputs are finite. Saving it would turn them into infinity or NaN."
+    )
+    return Problem("overflow", message, FileSpot("the output", store.tensor), fix="--dtype bf16")
+
+
+def buffers_differ(sources: list[Source], first: Leaf, other: Leaf) -> Problem:
+    """Problem `buffers-differ`: a tensor that cannot be merged is not the same in all inputs."""
+    one, two = (sources[leaf.input].checkpoint for leaf in (first, other))
+    message = (
+        f'"{first.tensor}" holds {first.dtype} numbers, which are not merged but copied, and must be the same in every '
+        f"input. They differ between `{one.ref}` and `{two.ref}`."
+    )
+    fix = f'drop "{other.tensor}" from the inputs that should not decide it'
+    places = FileSpot(one.path, first.tensor), FileSpot(two.path, other.tensor)
+    return Problem("buffers-differ", message, places[0], fix=fix, also=(places[1],))

@@ -1,0 +1,77 @@
+"""The model-wide values: gathered from every task of a stage, answered when the stage is through."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from mergelang.backends.folds import Extreme, Streaming, Total
+from mergelang.backends.order import START, Found, Order, rounds, value_of
+from mergelang.backends.scalars import apply
+from mergelang.plan.model import Scalar, Stage, Stat
+
+
+def start_fold(kind: str, found: Found = START) -> Streaming:
+    """An empty statistic of this kind; `found` is what earlier rounds of an order statistic have found."""
+    match kind:
+        case "total":
+            return Total()
+        case "smallest":
+            return Extreme(1)
+        case "largest":
+            return Extreme(-1)
+        case "order":
+            return Order(found)
+    raise LookupError(kind)
+
+
+def answer(fold: Streaming) -> float:
+    """The statistic's value, for kinds that take one round."""
+    assert isinstance(fold, Total | Extreme)
+    return fold.answer()
+
+
+class ModelStatistics:
+    """The values table of a run. Tasks join their statistics from several threads; scalars are looked up by name."""
+
+    def __init__(self, stages: Sequence[Stage], precision: str) -> None:
+        self.values: dict[str, float] = {}
+        self._stats: dict[str, Stat] = {stat.name: stat for stage in stages for stat in stage.stats}
+        self._rounds = rounds(precision)
+        self._found: dict[str, Found] = {}
+        self._open: dict[str, Streaming] = {}
+        self._lock = threading.Lock()
+
+    def number(self, scalar: Scalar) -> float:
+        """The number itself, or the value of that name."""
+        return self.values[scalar] if isinstance(scalar, str) else float(scalar)
+
+    def start(self, name: str, kind: str) -> Streaming:
+        """An empty statistic to gather one piece's share of the model-wide one called `name`."""
+        return start_fold(kind, self._found.get(name, START))
+
+    def join(self, name: str, kind: str, share: Streaming) -> None:
+        """Add a task's share."""
+        with self._lock:
+            if name not in self._open:
+                self._open[name] = self.start(name, kind)
+            self._open[name].join(share)
+
+    def close(self, stage: Stage) -> None:
+        """Answer what the stage has gathered, then run its closing arithmetic."""
+        for name, fold in self._open.items():
+            self._answer(name, fold)
+        self._open = {}
+        for stat in stage.stats:
+            self.values.setdefault(stat.name, 0.0)  # a statistic over nothing
+        for step in stage.after:
+            self.values[step.out] = apply(step.op, [self.number(arg) for arg in step.args], step.attrs)
+
+    def _answer(self, name: str, fold: Streaming) -> None:
+        if not isinstance(fold, Order):
+            self.values[name] = answer(fold)
+            return
+        rank = self._stats[name].rank
+        found = self._found[name] = fold.narrow(self.number(rank if rank is not None else 0.0))
+        if found.digits == self._rounds:
+            self.values[name] = value_of(found)

@@ -1,0 +1,25 @@
+"""One computing thread's own things: its registers and its way to the device."""
+
+from __future__ import annotations
+
+import torch
+
+from mergelang.backends.device import lane_for
+from mergelang.backends.workspace import Workspace
+from mergelang.run.context import Context
+
+
+class Worker:
+    """Made within its thread, and used by it alone."""
+
+    def __init__(self, context: Context) -> None:
+        # The plan's threads are the only ones: torch's own would split sums in other places and fight for the cores.
+        torch.set_num_threads(1)
+        self.lane = lane_for(context.plan.budget.device)
+        self.workspace = Workspace(context.dtype, self.lane.device)
+        self._usual = 2 * context.usual_registers() + (1 << 20)
+
+    def tidy(self) -> None:
+        """Give back the registers of an unusually large block."""
+        if self.workspace.nbytes > self._usual:
+            self.workspace.forget()
