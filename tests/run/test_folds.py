@@ -1,0 +1,99 @@
+"""Streaming statistics: each is a monoid whose answer depends on no cut and no order."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from mergelang.backends.folds import Extreme, Streaming, Total
+from mergelang.backends.order import START, Found, Order, rounds, value_of
+from mergelang.backends.scratch import Scratch
+
+numbers = st.floats(width=32, allow_nan=False, allow_infinity=False)
+values = st.lists(st.one_of(numbers, st.sampled_from([0.0, -0.0, 1.0, -1.0])), min_size=1, max_size=60)
+cuts = st.lists(st.integers(0, 60), max_size=4)
+
+KINDS = {"total": Total, "smallest": lambda: Extreme(1), "largest": lambda: Extreme(-1)}
+WHOLE = {"total": lambda x: math.fsum(x), "smallest": min, "largest": max}
+
+
+def parts(tensor: Tensor, at: list[int]) -> list[Tensor]:
+    return list(torch.tensor_split(tensor, sorted(min(cut, len(tensor)) for cut in at)))
+
+
+def gathered(fold: Streaming, pieces: list[Tensor]) -> Streaming:
+    for piece in pieces:
+        fold.see(piece, 1, Scratch())
+    fold.settle()
+    return fold
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(items=values, at=cuts, turn=st.booleans())
+def test_a_cut_stream_answers_like_the_whole(kind: str, items: list[float], at: list[int], turn: bool) -> None:
+    pieces = parts(torch.tensor(items), at)
+    joined = KINDS[kind]()
+    for piece in reversed(pieces) if turn else pieces:
+        joined.join(gathered(KINDS[kind](), [piece]))
+    assert joined.answer() == WHOLE[kind](items)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(items=values, at=cuts)
+def test_an_empty_statistic_joins_without_a_trace(kind: str, items: list[float], at: list[int]) -> None:
+    fold = gathered(KINDS[kind](), parts(torch.tensor(items), at))
+    fold.join(KINDS[kind]())
+    assert fold.answer() == WHOLE[kind](items)
+
+
+def found_by(pieces: list[Tensor], rank: float, precision: str) -> float:
+    found: Found = START
+    for _ in range(rounds(precision)):
+        fold = Order(found)
+        for piece in pieces:
+            fold.join(gathered(Order(found), [piece]))
+        found = fold.narrow(rank)
+    return value_of(found)
+
+
+@pytest.mark.parametrize("precision", ["F32", "F64"])
+@given(items=values, at=cuts, rank=st.floats(-2, 70))
+def test_an_order_statistic_is_the_sorted_values_entry(precision: str, items: list[float], at: list[int], rank: float) -> None:
+    tensor = torch.tensor(items, dtype={"F32": torch.float32, "F64": torch.float64}[precision])
+    place = int(min(max(math.floor(rank), 0), len(items) - 1))
+    expected = sorted(items)[place]
+    assert found_by(parts(tensor, at), rank, precision) == expected
+
+
+@given(items=st.lists(st.floats(allow_nan=False), min_size=1, max_size=40), rank=st.integers(0, 39))
+def test_float64_orders_keep_all_bits(items: list[float], rank: int) -> None:
+    found = found_by([torch.tensor(items, dtype=torch.float64)], rank, "F64")
+    assert found == sorted(items)[min(rank, len(items) - 1)]
+
+
+def test_minus_zero_is_zero() -> None:
+    zeros = torch.tensor([0.0, -0.0, -0.0, 0.0])
+    for rank in range(4):
+        assert math.copysign(1, found_by([zeros], rank, "F32")) == 1
+    assert math.copysign(1, gathered(Extreme(1), [zeros]).answer()) == 1  # type: ignore[attr-defined]
+
+
+def test_nothing_gathered_answers_zero() -> None:
+    nothing = torch.empty(0)
+    assert found_by([nothing], 3, "F32") == 0
+    assert [gathered(make(), [nothing]).answer() for make in KINDS.values()] == [0, 0, 0]
+
+
+def test_a_total_is_float64_within_a_chunk() -> None:
+    tensor = torch.rand(1 << 16, generator=torch.Generator().manual_seed(1))
+    exact = math.fsum(tensor.tolist())
+    fold = Total()
+    fold.see(tensor, 1 << 16, Scratch())
+    assert abs(fold.answer() - exact) <= 1e-12 * exact
+    assert abs(float(np.cumsum(tensor.numpy())[-1]) - exact) > 1e-9 * exact  # float32 would be seen here
