@@ -10,6 +10,7 @@ import msgspec
 from mergelang.catalog import Checkpoint
 from mergelang.graph.node import Graph, Node, in_order
 from mergelang.graph.types import Grain
+from mergelang.plan.classes import Classes
 from mergelang.plan.costs import costs_of
 from mergelang.plan.expressions import Expression, Table, stat_name
 from mergelang.plan.levels import is_model_wide, rounds_of, sweeps
@@ -32,6 +33,7 @@ from mergelang.plan.model import (
 )
 from mergelang.plan.outputs import buffer_leaves, planned_outputs
 from mergelang.plan.programs import Compiled, Root, compile_program
+from mergelang.plan.seeds import seed_for
 from mergelang.plan.spaces import Space, spaces
 from mergelang.plan.statics import Statics, group_of, members
 from mergelang.problem import Bug
@@ -56,7 +58,9 @@ class Request(Data):
 def build_plan(graph: Graph, inputs: Sequence[Checkpoint], request: Request, recipe: str, digest: str) -> Plan:
     """The plan of an optimised graph over these inputs. Raises the Problems that headers can tell."""
     found = spaces(graph, inputs)
-    planner = _Planner(graph, inputs, request, found, Table(graph, found, Statics(found), ROUNDS[request.precision]))
+    statics, rounds = Statics(found), ROUNDS[request.precision]
+    table = Table(graph, found, statics, rounds)
+    planner = _Planner(graph, inputs, request, found, table, Classes(graph, found, statics), rounds)
     outputs = planned_outputs(graph, inputs, found, request.dtype)
     stages = planner.stages(outputs)
     plan = Plan(
@@ -78,13 +82,28 @@ def _planned_input(checkpoint: Checkpoint) -> PlannedInput:
     return PlannedInput(checkpoint.ref, checkpoint.kind, checkpoint.path, files)
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Something a sweep does with a node for one tensor: store it, or feed it to a model-wide statistic."""
+
+    node: Node
+    output: int = -1
+    dtype: str = ""
+    stat: str = ""
+    round: int = 0
+
+
 @dataclass(slots=True)
 class _Work:
-    """What one sweep does for one tensor."""
+    """What one sweep does for one tensor. `space` is where numbers such as the depth are taken from."""
 
     key: str
     shape: tuple[int, ...]
-    roots: list[Root] = field(default_factory=list)
+    space: Space
+    jobs: list[_Job] = field(default_factory=list)
+
+
+_Works = dict[tuple[str, tuple[int, ...], str], _Work]
 
 
 @dataclass(slots=True)
@@ -94,51 +113,52 @@ class _Planner:
     request: Request
     spaces: dict[int, Space | None]
     table: Table
+    classes: Classes
+    rounds: int
     programs: list[Program] = field(default_factory=list)
     _numbers: dict[bytes, int] = field(default_factory=dict)
     _seen: set[tuple[int, str]] = field(default_factory=set)
+    _compiled: dict[tuple[str, int, tuple[_Job, ...]], tuple[int, Compiled]] = field(default_factory=dict)
+    _nodes: dict[int, Node] = field(default_factory=dict)
 
     def stages(self, outputs: Sequence[PlannedOutput]) -> tuple[Stage, ...]:
-        rounds = ROUNDS[self.request.precision]
-        level = sweeps(self.graph, rounds)
-        statistics = [node for node in in_order(self.graph.roots()) if is_model_wide(node)]
+        level = sweeps(self.graph, self.rounds)
+        nodes = in_order(self.graph.roots())
+        self._nodes = {node.id: node for node in nodes}
+        statistics = [node for node in nodes if is_model_wide(node)]
         last = max(level[output.node.id] for output in self.graph.outputs)
-        return tuple(self._stage(sweep, level, statistics, outputs, rounds) for sweep in range(last + 1))
+        return tuple(self._stage(sweep, level, statistics, outputs) for sweep in range(last + 1))
 
     def _stage(
-        self, sweep: int, level: dict[int, int], statistics: list[Node], outputs: Sequence[PlannedOutput], rounds: int
+        self, sweep: int, level: dict[int, int], statistics: list[Node], outputs: Sequence[PlannedOutput]
     ) -> Stage:
-        work: dict[tuple[str, tuple[int, ...]], _Work] = {}
+        works: _Works = {}
         copies: list[Copy] = []
         stats: list[Stat] = []
         for node in statistics:
-            first = max(level[arg.id] for arg in node.args)
-            now = sweep - first
-            if 0 <= now < rounds_of(node, rounds):
-                stats += self._gather(node, now, now == rounds_of(node, rounds) - 1, work)
+            now = sweep - max(level[arg.id] for arg in node.args)
+            if 0 <= now < rounds_of(node, self.rounds):
+                stats += self._gather(node, now, works)
         for index, output in enumerate(self.graph.outputs):
             if level[output.node.id] == sweep:
-                self._write(index, output.node, outputs[index], work, copies)
-        tasks = sorted((self._task(item) for item in work.values()), key=self._place_in_files)
-        return Stage(tuple(tasks), tuple(copies), tuple(stats), self._after(stats, statistics, level, sweep))
+                self._write(index, output.node, outputs[index], works, copies)
+        tasks = sorted((self._task(work) for work in works.values()), key=self._place_in_files)
+        return Stage(tuple(tasks), tuple(copies), tuple(stats), self._after(statistics, level, sweep))
 
     # ---- what a sweep does
 
-    def _gather(self, node: Node, now: int, last: bool, work: dict[tuple[str, tuple[int, ...]], _Work]) -> list[Stat]:
-        subject = node.args[-1]
-        space = self.spaces[subject.id]
+    def _gather(self, node: Node, now: int, works: _Works) -> list[Stat]:
+        """Feeds a statistic from every tensor that it counts; in its last round, says that it is complete."""
+        space = self.spaces[node.args[-1].id]
         if space is None:
             raise Bug(f"{node} gathers from no tensors")
         per = str(node["per"])
         found: dict[str, Stat] = {}
         for name in members(per, space):
-            expression = self.table.spread(self.table.of(subject, name, space), subject)
-            rank = self.table.of(node.args[0], name, space) if node.op == "order" else None
             stat = stat_name(node, group_of(per, name, space))
-            root = Root(expression, stat=stat, kind=node.op, rank=rank, round=now, last=last)
-            self._work(name, space.keys[name].shape, work).roots.append(root)
-            if last and stat not in found:
-                found[stat] = Stat(stat, node.op, self._rank(node, name, space) if rank is not None else None)
+            self._work(name, space, works).jobs.append(_Job(node, stat=stat, round=now))
+            if now == rounds_of(node, self.rounds) - 1 and stat not in found:
+                found[stat] = Stat(stat, node.op, self._rank(node, name, space) if node.op == "order" else None)
         return list(found.values())
 
     def _rank(self, node: Node, name: str, space: Space) -> float | str:
@@ -146,41 +166,35 @@ class _Planner:
         return stat_value(rank) if rank.reads else float(self.table.statics.value(rank, name, space))
 
     def _write(
-        self,
-        index: int,
-        node: Node,
-        planned: PlannedOutput,
-        work: dict[tuple[str, tuple[int, ...]], _Work],
-        copies: list[Copy],
+        self, index: int, node: Node, planned: PlannedOutput, works: _Works, copies: list[Copy]
     ) -> None:
         space = self.spaces[node.id]
         assert space is not None
         for tensor in planned.tensors:
-            store = (index, tensor.name, tensor.dtype)
+            store = Store(index, tensor.name, tensor.dtype)
             if not space.keys[tensor.name].is_float:
-                copies.append(self._buffer(node, tensor, Store(*store)))
+                copies.append(self._buffer(node, tensor, store))
                 continue
-            expression = self.table.of(node, tensor.name, space)
+            like = self.classes.representative(tensor.name, space)
+            expression = self.table.of(node, like, space)
             if expression.op == "leaf" and expression.attr("dtype") == tensor.dtype:
-                copies.append(Copy(Store(*store), self._leaf(expression), tensor.shape))
+                leaf = _moved(_leaf(expression), like, tensor.name)
+                copies.append(Copy(store, leaf, tensor.shape))
             else:
-                root = Root(self.table.spread(expression, node), store=store)
-                self._work(tensor.name, tensor.shape, work).roots.append(root)
+                self._work(tensor.name, space, works).jobs.append(_Job(node, output=index, dtype=tensor.dtype))
 
     def _buffer(self, node: Node, tensor: PlannedTensor, store: Store) -> Copy:
         leaves = buffer_leaves(node, tensor.name, self.spaces)
         first, *rest = (Leaf(number, name, tensor.dtype) for number, name in leaves)
         return Copy(store, first, tensor.shape, tuple(rest))
 
-    def _leaf(self, expression: Expression) -> Leaf:
-        return Leaf(int(expression.attr("input")), str(expression.attr("tensor")), str(expression.attr("dtype")))
+    def _work(self, name: str, space: Space, works: _Works) -> _Work:
+        # Works over the same tensors share a task and so one reading; after a change of structure the same name can
+        # mean another tensor, which the first leaf's name tells.
+        shape = space.keys[name].shape
+        return works.setdefault((name, shape, space.keys[name].name), _Work(name, shape, space))
 
-    def _work(self, name: str, shape: tuple[int, ...], work: dict[tuple[str, tuple[int, ...]], _Work]) -> _Work:
-        return work.setdefault((name, shape), _Work(name, shape))
-
-    def _after(
-        self, stats: list[Stat], statistics: list[Node], level: dict[int, int], sweep: int
-    ) -> tuple[ScalarStep, ...]:
+    def _after(self, statistics: list[Node], level: dict[int, int], sweep: int) -> tuple[ScalarStep, ...]:
         """Ranks that themselves depend on data, worked out between the sweeps."""
         steps: dict[str, ScalarStep] = {}
         for node in statistics:
@@ -190,32 +204,47 @@ class _Planner:
 
     # ---- tasks
 
-    def _task(self, item: _Work) -> Task:
-        compiled = compile_program(item.roots, ROUNDS[self.request.precision])
-        leaves = tuple(Leaf(*leaf) for leaf in compiled.leaves)
+    def _task(self, work: _Work) -> Task:
+        like = self.classes.representative(work.key, work.space)
+        number, compiled = self._program(work, like)
+        leaves = tuple(_moved(Leaf(*leaf), like, work.key) for leaf in compiled.leaves)
         unseen = [i for i, leaf in enumerate(leaves) if (leaf.input, leaf.tensor) not in self._seen]
         self._seen.update((leaf.input, leaf.tensor) for leaf in leaves)
         nbytes = sum(self.inputs[leaf.input].tensors[leaf.tensor].nbytes for leaf in leaves)
+        seeds = ((self._nodes[site], work.key if tensor == like else tensor) for site, tensor in compiled.seeds)
         return Task(
-            program=self._number(compiled),
-            key=item.key,
-            shape=item.shape,
+            program=number,
+            key=work.key,
+            shape=work.shape,
             leaves=leaves,
             scalars=compiled.scalars,
-            seeds=compiled.seeds,
+            seeds=tuple(seed_for(node, tensor) for node, tensor in seeds),
             stats=compiled.stats,
-            stores=tuple(Store(*store) for store in compiled.stores),
+            stores=tuple(Store(job.output, work.key, job.dtype) for job in work.jobs if job.output >= 0),
             resident=nbytes <= self.request.budget.memory // RESIDENT_SHARE,
             check=tuple(unseen),
         )
 
-    def _number(self, compiled: Compiled) -> int:
-        """The number of the program among the plan's, which tensors of one structure share."""
-        key = msgspec.msgpack.encode(compiled.program)
-        if key not in self._numbers:
-            self._numbers[key] = len(self.programs)
-            self.programs.append(compiled.program)
-        return self._numbers[key]
+    def _program(self, work: _Work, like: str) -> tuple[int, Compiled]:
+        """The number of the work's program among the plan's, which tensors that are alike share."""
+        spot = (like, id(work.space), tuple(work.jobs))
+        if spot not in self._compiled:
+            compiled = compile_program([self._root(job, like, work.space) for job in work.jobs], self.rounds)
+            key = msgspec.msgpack.encode(compiled.program)
+            if key not in self._numbers:
+                self._numbers[key] = len(self.programs)
+                self.programs.append(compiled.program)
+            self._compiled[spot] = (self._numbers[key], compiled)
+        return self._compiled[spot]
+
+    def _root(self, job: _Job, name: str, space: Space) -> Root:
+        if job.output >= 0:
+            return Root(self.table.spread(self.table.of(job.node, name, space), job.node), store=True)
+        subject = job.node.args[-1]
+        expression = self.table.spread(self.table.of(subject, name, space), subject)
+        rank = self.table.of(job.node.args[0], name, space) if job.node.op == "order" else None
+        last = job.round == rounds_of(job.node, self.rounds) - 1
+        return Root(expression, stat=job.stat, kind=job.node.op, rank=rank, round=job.round, last=last)
 
     def _place_in_files(self, task: Task) -> tuple[int, int, int, str]:
         """Tasks run in the order in which their first tensors lie in the files."""
@@ -224,6 +253,15 @@ class _Planner:
         leaf = task.leaves[0]
         info = self.inputs[leaf.input].tensors[leaf.tensor]
         return (leaf.input, info.file, info.offset, task.key)
+
+
+def _leaf(expression: Expression) -> Leaf:
+    return Leaf(int(expression.attr("input")), str(expression.attr("tensor")), str(expression.attr("dtype")))
+
+
+def _moved(leaf: Leaf, like: str, name: str) -> Leaf:
+    """The leaf of the tensor that stands for a class, as that of another tensor of the class."""
+    return Leaf(leaf.input, name, leaf.dtype) if leaf.tensor == like else leaf
 
 
 def stat_value(node: Node) -> str:

@@ -12,7 +12,6 @@ from fractions import Fraction
 from mergelang.graph.node import Graph, Node
 from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain, Place, is_model, join
-from mergelang.plan.seeds import seed_for
 from mergelang.plan.spaces import Key, Space
 from mergelang.plan.statics import Number, Statics, group_of
 from mergelang.problem import Bug
@@ -73,7 +72,7 @@ class Table:
                 return self._structural(node, name, space.keys[name])
             case "chance":
                 share = self.of(node.args[0], name, space)
-                return self.make("chance", (share,), "block", seed=seed_for(node, name))
+                return self.make("chance", (share,), "block", site=node.id, tensor=name)
             case "raw":
                 return self.of(node.args[0], name, space)
             case "combine":

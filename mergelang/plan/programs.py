@@ -19,7 +19,7 @@ class Root:
     """Something a task must do with an expression: store it, or feed it to a model-wide statistic."""
 
     expression: Expression
-    store: tuple[int, str, str] | None = None  # output, tensor, dtype
+    store: bool = False
     stat: str = ""
     kind: str = ""
     rank: Expression | None = None
@@ -34,9 +34,8 @@ class Compiled:
     program: Program
     leaves: tuple[tuple[int, str, str], ...]  # input, tensor, dtype
     scalars: tuple[Scalar, ...]
-    seeds: tuple[int, ...]
+    seeds: tuple[tuple[int, str], ...]  # chance node, tensor
     stats: tuple[str, ...]
-    stores: tuple[tuple[int, str, str], ...]
 
 
 def compile_program(roots: Sequence[Root], rounds: int) -> Compiled:
@@ -51,7 +50,7 @@ class _Compiler:
     order: list[Expression] = field(default_factory=list)
     register: dict[int, int] = field(default_factory=dict)
     leaves: dict[tuple[int, str, str], int] = field(default_factory=dict)
-    seeds: list[int] = field(default_factory=list)
+    seeds: list[tuple[int, str]] = field(default_factory=list)
 
     def compile(self) -> Compiled:
         self.order = list(_in_order([e for r in self.roots for e in (r.expression, r.rank) if e is not None]))
@@ -61,9 +60,8 @@ class _Compiler:
         scalars = tuple(cast(Scalar, e.attr("value") if e.op == "number" else e.attr("name")) for e in given)
         stats = tuple(dict.fromkeys(root.stat for root in self.roots if root.stat))
         phases = tuple(self._phase(p, stats) for p in range(self._phase_count()))
-        stores = tuple(root.store for root in self.roots if root.store)
         program = Program(self._kinds(), len(self.leaves), self._scalar_steps(0), phases, self._reach())
-        return Compiled(program, tuple(self.leaves), scalars, tuple(self.seeds), stats, stores)
+        return Compiled(program, tuple(self.leaves), scalars, tuple(self.seeds), stats)
 
     def _kinds(self) -> tuple[str, ...]:
         by_register = {self.register[id(e)]: e.kind for e in self.order}
@@ -137,10 +135,10 @@ class _Compiler:
             return Step("load", out, (), {"leaf": self.leaves.setdefault(leaf, len(self.leaves))})
         args = tuple(self.register[id(arg)] for arg in e.args)
         if e.op == "chance":
-            return Step("chance", out, args, {"seed": self._seed(int(e.attr("seed")))})
+            return Step("chance", out, args, {"seed": self._seed((int(e.attr("site")), str(e.attr("tensor"))))})
         return Step(e.op, out, args, dict(e.attrs))
 
-    def _seed(self, seed: int) -> int:
+    def _seed(self, seed: tuple[int, str]) -> int:
         if seed not in self.seeds:
             self.seeds.append(seed)
         return self.seeds.index(seed)

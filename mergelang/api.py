@@ -1,0 +1,102 @@
+"""Recipes from Python: for notebooks, for tests, and beneath the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+from mergelang.lower.recipe import Given, Setting
+from mergelang.pipeline import Compiled, compile_file, compile_text, plan
+from mergelang.plan.build import Request
+from mergelang.plan.model import Budget, Plan
+from mergelang.problem import Problem, nothing_at
+
+if TYPE_CHECKING:
+    import torch
+
+    from mergelang.formats.protocols import Source
+    from mergelang.run.transaction import RunReport
+
+    StateDict = Mapping[str, torch.Tensor]
+    Let = Union[StateDict, str, int, float, Fraction, Path]
+
+
+class Recipe:
+    """A compiled recipe and the values it was given; made by `compile`."""
+
+    def __init__(self, compiled: Compiled, given: Mapping[str, StateDict]) -> None:
+        self.compiled = compiled
+        self._given = given
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the recipe's meaning: names, comments and layout do not count."""
+        return self.compiled.digest
+
+    def sources(self) -> list[Source]:
+        """The recipe's inputs, opened: headers are read, weights are not. Raises the Problems of what cannot be read."""
+        from mergelang.formats.inputs import open_inputs
+
+        return open_inputs(self.compiled.graph.inputs, self.compiled.folder, self._given)
+
+    def plan(self, request: Request | None = None) -> Plan:
+        """How the recipe will be run, worked out from the inputs' headers."""
+        sources = self.sources()
+        try:
+            return plan(self.compiled, [source.checkpoint for source in sources], request)
+        finally:
+            for source in sources:
+                source.close()
+
+    def run(self, out: str | Path, request: Request | None = None, **options: object) -> RunReport:
+        """Runs the recipe into `out`: a folder, or one file where the name ends in `.safetensors`."""
+        from mergelang.run.transaction import run_plan
+
+        sources = self.sources()
+        made = plan(self.compiled, [source.checkpoint for source in sources], request)
+        return run_plan(made, Path(out), sources=sources, **options)  # type: ignore[arg-type]  # options of run_plan
+
+    def tensors(self, request: Request | None = None) -> dict[str, dict[str, torch.Tensor]]:
+        """Runs the recipe in memory: for each merge its tensors by name; tied ones share their memory."""
+        from mergelang.run.in_memory import run_in_memory
+
+        sources = self.sources()
+        made = plan(self.compiled, [source.checkpoint for source in sources], request)
+        return run_in_memory(made, sources)
+
+
+def compile(recipe: str | Path, **lets: Let) -> Recipe:
+    """A recipe from a `.merge` file or from text; `lets` set its params and lets, or give names it uses.
+
+    A dict of tensors is a Model in memory, a path or a text a checkpoint on disk, a number a number. Raises Problem.
+    """
+    given = {name: value for name, value in lets.items() if isinstance(value, Mapping)}
+    settings = {name: _setting(name, value) for name, value in lets.items()}
+    path = _as_file(recipe)
+    compiled = compile_text(str(recipe), settings=settings) if path is None else compile_file(path, settings)
+    return Recipe(compiled, given)
+
+
+def merge(expression: str, *, precision: str = "F32", **models: Let) -> dict[str, torch.Tensor]:
+    """The Model that an expression makes of dicts of tensors: `merge("0.5 * a + 0.5 * b", a=one, b=other)`."""
+    outputs = compile(expression, **models).tensors(Request(precision=precision, budget=Budget(threads=1)))
+    if len(outputs) != 1:
+        raise Problem("several-merges", f"This makes {len(outputs)} models; use `compile(...).tensors()`.", nothing_at("merge"))
+    return next(iter(outputs.values()))
+
+
+def _as_file(recipe: str | Path) -> Path | None:
+    if isinstance(recipe, Path) or (recipe.endswith(".merge") and "\n" not in recipe):
+        return Path(recipe)
+    return None
+
+
+def _setting(name: str, value: Let) -> Setting:
+    if isinstance(value, Mapping):
+        return Given(name)
+    if isinstance(value, str | Path):
+        path = str(value).replace('"', "%22")
+        return f'checkpoint("{path}")'
+    return value
