@@ -12,15 +12,13 @@ MOST_NAMES = 8
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def mismatch(left: Shapes, right: Shapes, left_name: str, right_name: str, place: Place) -> Problem | None:
-    """The Problem of two sets of tensors that differ in names or shapes, all differences together, or None."""
+def mismatch(left: Shapes, right: Shapes, left_name: str, right_name: str, place: Place) -> Problem:
+    """The Problem of two sets of tensors that differ in names or shapes, all differences together."""
     only_left = [name for name in left if name not in right]
     only_right = [name for name in right if name not in left]
     if only_left or only_right:
         return _names_differ(only_left, only_right, _called(left_name, "the first"), _called(right_name, "the second"), place)
     differing = [name for name, shape in left.items() if right[name] != shape]
-    if not differing:
-        return None
     lines = [f"    {name}: {_shape(left[name])} and {_shape(right[name])}" for name in differing]
     message = f"{_called(left_name, 'the first')} and {_called(right_name, 'the second')} have tensors of different shapes:\n\n"
     return Problem("shapes-differ", message + _listed(lines) + "\n\nOnly tensors of one shape can be merged." + _vocabulary(differing), place)

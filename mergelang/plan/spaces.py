@@ -132,19 +132,17 @@ class _Finder:
 
 
 def _join(left: Space, right: Space, place: SourcePlace, finder: _Finder) -> Space:
-    problem = mismatch(
-        {name: key.shape for name, key in left.keys.items()},
-        {name: key.shape for name, key in right.keys.items()},
-        finder.input_of(left),
-        finder.input_of(right),
-        place,
-    )
-    if problem is not None:
-        raise problem
-    keys = {
-        name: Key(key.shape, wider(key.dtype, right.keys[name].dtype)) for name, key in left.keys.items()
-    }
-    return Space(keys, left.support | right.support, left.layers)
+    if left.keys.keys() != right.keys.keys() or any(k.shape != right.keys[n].shape for n, k in left.keys.items()):
+        raise mismatch(_shapes(left), _shapes(right), finder.input_of(left), finder.input_of(right), place)
+    support = left.support | right.support
+    if support == left.support and all(k.dtype == right.keys[n].dtype for n, k in left.keys.items()):
+        return left
+    keys = {name: Key(key.shape, wider(key.dtype, right.keys[name].dtype)) for name, key in left.keys.items()}
+    return Space(keys, support, left.layers)
+
+
+def _shapes(space: Space) -> dict[str, tuple[int, ...]]:
+    return {name: key.shape for name, key in space.keys.items()}
 
 
 def wider(left: str, right: str) -> str:
