@@ -77,7 +77,7 @@ _RECORDS = [
     _op("total", 1, rules.statistic, "The sum, taken in float64.", "statistic"),
     _op("smallest", 1, rules.statistic, "The smallest value.", "statistic"),
     _op("largest", 1, rules.statistic, "The largest value.", "statistic"),
-    _op("order", 2, rules.statistic, "The value at place `rank` (from 0, brought into range) in ascending order.", "statistic"),
+    _op("order", 2, rules.order, "The value at place `rank` (from 0, brought into range) in ascending order.", "statistic"),
     _op("size", 1, rules.count, "How many values there are.", "statistic headers"),
     _op("rank", 1, rules.ranks, "Each value's place from 0 in ascending order; equal values keep their order.", "ranking"),
     _op("chance", 2, rules.chance, "1 with the given chance for each weight of y, else 0; drawn by `seed`.", "random", reads=True),

@@ -272,6 +272,19 @@ def statistic(args: Sequence[Typed], attrs: Attrs) -> Type:
     return Type(subject.type.unit, reach(subject, attrs))
 
 
+def order(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """The value at a place: a plain number, one for each reach or coarser."""
+    found = statistic(args, attrs)
+    place_ = args[0].type
+    if place_.unit != PLAIN or join(place_.grain, found.grain) != found.grain:
+        raise IllTyped(
+            "reach",
+            f"The place in the order must be one plain number per {found.grain.word}, and this is {describe(place_)} "
+            f"with one value per {place_.grain.word}.",
+        )
+    return found
+
+
 def count(args: Sequence[Typed], attrs: Attrs) -> Type:
     return Type(PLAIN, reach(args[-1], attrs))
 

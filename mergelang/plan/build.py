@@ -154,7 +154,7 @@ class _Planner:
             raise Bug(f"{node} gathers from no tensors")
         per = str(node["per"])
         found: dict[str, Stat] = {}
-        for name in members(per, space):
+        for name in members(space, node.args[-1].type.grain):
             stat = stat_name(node, group_of(per, name, space))
             self._work(name, space, works).jobs.append(_Job(node, stat=stat, round=now))
             if now == rounds_of(node, self.rounds) - 1 and stat not in found:

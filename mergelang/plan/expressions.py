@@ -13,7 +13,7 @@ from mergelang.graph.node import Graph, Node
 from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain, Place, is_model, join
 from mergelang.plan.spaces import Key, Space
-from mergelang.plan.statics import Number, Statics, group_of
+from mergelang.plan.statics import Number, Statics, group_of, members
 from mergelang.problem import Bug
 
 KINDS = {Grain.MODEL: "scalar", Grain.LAYER: "scalar", Grain.TENSOR: "scalar", Grain.ROW: "row", Grain.COLUMN: "column", Grain.WEIGHT: "block"}
@@ -49,6 +49,7 @@ class Table:
     rounds: int  # passes that an exact order statistic takes at this precision
     _made: dict[object, Expression] = field(default_factory=dict)
     _found: dict[tuple[int, str, int], Expression] = field(default_factory=dict)
+    _groups: dict[int, set[str]] = field(default_factory=dict)
 
     # ---- from nodes
 
@@ -96,15 +97,24 @@ class Table:
     def _statistic(self, node: Node, name: str, space: Space) -> Expression:
         per = str(node["per"])
         subject = node.args[-1]
-        if per in ("layer", "model"):
-            return self.make("stat", (), "scalar", name=stat_name(node, group_of(per, name, space)))
         inner = self.spaces[subject.id]
+        if per in ("layer", "model"):
+            return self._stat(node, group_of(per, name, inner or space), inner or space)
         args = tuple(self.of(arg, name, inner or space) for arg in node.args)
         args = (*args[:-1], self.spread(args[-1], subject))
         if per in ("row", "column"):
             return self._inside(f"{per}_{node.op}", args, node.type.grain)
         rounds = self.rounds if node.op == "order" else 1
         return self.make(node.op, args, "scalar", phase=max(arg.phase for arg in args) + rounds)
+
+    def _stat(self, node: Node, group: str, space: Space) -> Expression:
+        """A model-wide value, or a layer's; of a layer where nothing counts it is 0."""
+        per = str(node["per"])
+        if node.id not in self._groups:
+            self._groups[node.id] = {group_of(per, name, space) for name in members(space, node.args[-1].type.grain)}
+        if group not in self._groups[node.id]:
+            return self.number(0)
+        return self.make("stat", (), "scalar", name=stat_name(node, group))
 
     def spread(self, expression: Expression, node: Node) -> Expression:
         """The expression with one value per weight, where its node has one and all turned out to be the same."""

@@ -77,10 +77,8 @@ class _Finder:
         if handler is not None:
             return handler(self, node)
         if "statistic" in OPS[node.op]:
-            space = self.found[node.args[-1].id]
-            if space is None and node.args[-1].type.grain == Grain.WEIGHT:
-                raise Problem("no-space", "This has no tensors of its own: it is the same number for every model.", self.place(node))
-            return space if node.type.grain >= Grain.TENSOR and node.reads else None
+            space = _need(self, node, -1)
+            return space if node.type.grain >= Grain.LAYER and node.reads else None
         return self.common(node)
 
     def place(self, node: Node) -> SourcePlace:
@@ -89,16 +87,23 @@ class _Finder:
         return self.graph.places[node.id]
 
     def common(self, node: Node) -> Space | None:
-        """The space that all arguments share. Numbers fit any, and are checked against it."""
-        total: Space | None = None
-        for arg in node.args:
-            other = self.found[arg.id]
-            if other is not None:
-                total = other if total is None else self.joined(node, total, other)
-        if total is not None:
-            for arg in node.args:
-                if self.found[arg.id] is None:
-                    self.check_numbers(arg, total)
+        """The space that all arguments share. Numbers fit any, and are checked against it.
+
+        What counts in statistics is told by the arguments with one value per weight, where there are any.
+        """
+        found = [(arg, self.found[arg.id]) for arg in node.args]
+        own = [(arg, space) for arg, space in found if space is not None]
+        if not own:
+            return None
+        fine = [space for arg, space in own if arg.type.grain == Grain.WEIGHT] or [space for _, space in own]
+        total = fine[0]
+        for space in fine[1:]:
+            total = self.joined(node, total, space)
+        for _, space in own:
+            self.joined(node, total, space)
+        for arg, space in found:
+            if space is None:
+                self.check_numbers(arg, total)
         return total
 
     def joined(self, node: Node, left: Space, right: Space) -> Space:
@@ -288,7 +293,7 @@ def _stack(finder: _Finder, node: Node) -> Space:
     ends = _need(finder, node, 0)
     keys = {n: Key(k.shape, k.dtype, 0, n) for n, k in ends.keys.items() if ends.layers.get(n) is None}
     support = {n for n in keys if n in ends.support}
-    height = 0
+    heights: dict[str, int] = {}  # a model may have several stacks of layers, such as an encoder's and a decoder's
     for part in range(1, len(node.args)):
         space = _need(finder, node, part)
         for name, key in space.keys.items():
@@ -296,11 +301,12 @@ def _stack(finder: _Finder, node: Node) -> Space:
             if where is None:
                 message = "A stack is made of slices of layers, such as `below[0..24]`; this piece has tensors outside the layers."
                 raise Problem("not-a-slice", message, finder.place(node))
-            target = renumbered(name, where[0], where[1] + height)
+            target = renumbered(name, where[0], where[1] + heights.get(where[0], 0))
             keys[target] = Key(key.shape, key.dtype, part, name)
             if name in space.support:
                 support.add(target)
-        height += layer_count(space)
+        for stack, count in {(where[0], where[2]) for where in space.layers.values() if where is not None}:
+            heights[stack] = heights.get(stack, 0) + count
     return space_of(keys, frozenset(support))
 
 

@@ -72,8 +72,10 @@ class Statics:
         per = str(node["per"])
         group = group_of(per, name, space)
         if (node.id, group) not in self._sizes:
-            names = [n for n in members(per, space) if group_of(per, n, space) == group] if per in ("layer", "model") else [name]
-            self._sizes[node.id, group] = sum(count(space.keys[n].shape, subject.type.grain, per) for n in names)
+            grain = subject.type.grain
+            several = [n for n in members(space, grain) if group_of(per, n, space) == group]
+            names = several if per in ("layer", "model") else [name]
+            self._sizes[node.id, group] = sum(count(space.keys[n].shape, grain, per) for n in names)
         return self._sizes[node.id, group]
 
 
@@ -90,9 +92,12 @@ def layer_number(op: str, where: tuple[str, int, int] | None) -> Fraction:
     return Fraction(index, total - 1) if total > 1 else Fraction(1)
 
 
-def members(per: str, space: Space) -> list[str]:
-    """The tensors that a statistic over several tensors counts."""
-    return [name for name in space.keys if name in space.support]
+def members(space: Space, grain: Grain) -> list[str]:
+    """The tensors that a statistic over several tensors counts; one for each layer, where layers are what it counts."""
+    names = [name for name in space.keys if name in space.support]
+    if grain != Grain.LAYER:
+        return names
+    return list({group_of("layer", name, space): name for name in reversed(names)}.values())[::-1]
 
 
 def group_of(per: str, name: str, space: Space) -> str:
@@ -112,7 +117,7 @@ def count(shape: tuple[int, ...], grain: Grain, per: str) -> int:
         return cols
     if per == "column":
         return rows
-    return {Grain.WEIGHT: rows * cols, Grain.ROW: rows, Grain.COLUMN: cols, Grain.TENSOR: 1}[grain]
+    return {Grain.WEIGHT: rows * cols, Grain.ROW: rows, Grain.COLUMN: cols, Grain.TENSOR: 1, Grain.LAYER: 1}[grain]
 
 
 def view(shape: tuple[int, ...]) -> tuple[int, int]:
