@@ -26,6 +26,7 @@ class Classes:
         self._statics = statics
         self._renames = any(node.op in RENAMING for node in nodes)
         self._numbers = _numbers_used(nodes)
+        self._sizes = {node.id: any(inner.op == "size" for inner in in_order([node])) for node in self._numbers}
         self._choices = [node for node in nodes if node.op in CHOOSING and spaces[node.id] is not None]
         self._inputs = [node for node in nodes if node.op in ("input", "fields")]
         self._by_layer = any(node.op in ("total", "smallest", "largest", "order") and node["per"] == "layer" for node in nodes)
@@ -42,11 +43,17 @@ class Classes:
         return self._known[spot]
 
     def _signature(self, name: str, space: Space) -> tuple[object, ...]:
-        numbers = tuple(self._statics.value(node, name, space) for node in self._numbers)
+        numbers = tuple(self._number(node, name, space) for node in self._numbers)
         parts = tuple(self._key_fact(node, name, "part") for node in self._choices)
         dtypes = tuple(self._key_fact(node, name, "dtype") for node in self._inputs)
         group = group_of("layer", name, space) if self._by_layer else ""
         return (numbers, parts, dtypes, group)
+
+    def _number(self, node: Node, name: str, space: Space) -> object:
+        # A number of another part of the graph, where this tensor was dropped, says nothing about it.
+        if not self._sizes.get(node.id) or self._statics.applies(node, name):
+            return self._statics.value(node, name, space)
+        return None
 
     def _key_fact(self, node: Node, name: str, fact: str) -> object:
         space = self._spaces[node.id]

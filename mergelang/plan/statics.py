@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from mergelang.backends.scalars import apply
 from mergelang.graph.exact import exactly
-from mergelang.graph.node import Node
+from mergelang.graph.node import Node, in_order
 from mergelang.graph.types import Grain
 from mergelang.plan.spaces import Space, chosen_arms
 from mergelang.problem import Bug
@@ -36,6 +36,12 @@ class Statics:
         if spot not in self._known:
             self._known[spot] = self._compute(node, name, space)
         return self._known[spot]
+
+    def applies(self, node: Node, name: str) -> bool:
+        """Whether the node has a value for the tensor: sizes have none where what they count lacks the tensor."""
+        sized = [inner.args[0] for inner in in_order([node]) if inner.op == "size" and not inner.reads]
+        found = [self._spaces[subject.id] for subject in sized]
+        return all(space is None or name in space.keys for space in found)
 
     def _compute(self, node: Node, name: str, space: Space) -> Number:
         match node.op:
