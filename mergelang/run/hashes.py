@@ -1,0 +1,118 @@
+"""What identifies an input's content: xxh3-128 of its files' bytes, remembered until the file changes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import xxhash
+
+from mergelang.catalog import Checkpoint
+from mergelang.formats.damage import blocked
+from mergelang.formats.protocols import Source
+
+_BLOCK = 4 << 20
+# Hashing runs at ten times the speed of a disk; more threads only compete for it.
+_THREADS = 4
+
+
+def input_hashes(sources: Sequence[Source], cache: Path | None = None) -> list[str]:
+    """One hash per input. Files are read whole the first time; `cache` is a folder that remembers, None the user's."""
+    cache = cache or user_cache()
+    stop = threading.Event()
+    on_disk = [source.checkpoint for source in sources if _is_on_disk(source.checkpoint)]
+    paths = sorted({info.path for checkpoint in on_disk for info in checkpoint.files})
+    with ThreadPoolExecutor(_THREADS, "mergelang hashes") as pool:
+        try:
+            found = dict(zip(paths, pool.map(lambda path: file_hash(Path(path), cache, stop), paths), strict=True))
+        except BaseException:
+            stop.set()
+            raise
+    return [
+        _joined(source.checkpoint, found) if _is_on_disk(source.checkpoint) else _memory_hash(source)
+        for source in sources
+    ]
+
+
+def file_hash(path: Path, cache: Path, stop: threading.Event | None = None) -> str:
+    """xxh3-128 of the file's bytes in hexadecimal; from the cache if path, size, time and inode are as they were."""
+    try:
+        key = _key(path)
+        if (known := _recall(cache / key)) is not None:
+            return known
+        found = _content_hash(path, stop)
+        unchanged = _key(path) == key
+    except OSError as error:
+        raise blocked(str(path), error, "read") from None
+    if unchanged and not (stop is not None and stop.is_set()):
+        _remember(cache / key, found)
+    return found
+
+
+def user_cache() -> Path:
+    """The folder of this user's remembered hashes."""
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(root) / "mergelang" / "hashes"
+
+
+def _key(path: Path) -> str:
+    real = os.path.realpath(path)
+    status = os.stat(real)
+    return xxhash.xxh3_128_hexdigest(f"{real}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}".encode())
+
+
+def _content_hash(path: Path, stop: threading.Event | None) -> str:
+    state, buffer = xxhash.xxh3_128(), memoryview(bytearray(_BLOCK))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            state.update(buffer[:count])
+            if stop is not None and stop.is_set():
+                break
+    return state.hexdigest()
+
+
+def _recall(remembered: Path) -> str | None:
+    try:
+        text = remembered.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text if len(text) == 32 else None
+
+
+def _remember(remembered: Path, found: str) -> None:
+    """Keep the hash; a cache that cannot be written costs time only, so nobody needs to hear of it."""
+    try:
+        remembered.parent.mkdir(parents=True, exist_ok=True)
+        number, name = tempfile.mkstemp(dir=remembered.parent)
+        with os.fdopen(number, "w", encoding="ascii") as file:
+            file.write(found)
+        os.replace(name, remembered)
+    except OSError:
+        return
+
+
+def _is_on_disk(checkpoint: Checkpoint) -> bool:
+    return checkpoint.kind != "memory"
+
+
+def _joined(checkpoint: Checkpoint, found: dict[str, str]) -> str:
+    """The one file's hash, or a hash over the files' names and hashes; where the folder lies does not count."""
+    if len(checkpoint.files) == 1:
+        return found[checkpoint.files[0].path]
+    listed = sorted((os.path.basename(info.path), found[info.path]) for info in checkpoint.files)
+    return str(xxhash.xxh3_128_hexdigest(repr(listed).encode()))
+
+
+def _memory_hash(source: Source) -> str:
+    state, buffer = xxhash.xxh3_128(), memoryview(bytearray(_BLOCK))
+    for name, info in source.checkpoint.tensors.items():
+        state.update(f"{name}\0{info.dtype}\0{info.shape}\0".encode())
+        for start in range(0, info.nbytes, _BLOCK):
+            part = buffer[: min(_BLOCK, info.nbytes - start)]
+            source.read_into(name, start, part)
+            state.update(part)
+    return str(state.hexdigest())

@@ -1,0 +1,62 @@
+"""Where a plan's outputs go: one folder, one file, or a folder of folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mergelang.catalog import Checkpoint, OutTensor
+from mergelang.formats.check_target import check_target
+from mergelang.formats.file_sink import FileSink
+from mergelang.formats.folder_sink import FolderSink
+from mergelang.formats.protocols import Sink
+from mergelang.plan.model import Plan, PlannedOutput
+from mergelang.problem import Problem
+from mergelang.run.tied_sink import TiedSink
+from mergelang.span import Place
+
+
+def target_paths(plan: Plan, out: Path, place: Place) -> list[Path]:
+    """A path per output: `out` itself for one output, and else `out/NAME`. Raises `several-outputs-one-file`."""
+    if len(plan.outputs) == 1:
+        return [out]
+    if is_file(out):
+        names = ", ".join(f"`{output.name}`" for output in plan.outputs)
+        message = f"This recipe makes {len(plan.outputs)} models ({names}), which do not fit into the one file {out}."
+        raise Problem("several-outputs-one-file", message, place, fix=f"give a folder instead: {out.with_suffix('')}")
+    return [out / output.name for output in plan.outputs]
+
+
+def is_file(path: Path) -> bool:
+    """True if the output is to be one file."""
+    return path.suffix == ".safetensors"
+
+
+def check_targets(plan: Plan, out: Path, inputs: Sequence[Checkpoint], place: Place) -> None:
+    """Passes if all outputs can be written to `out`; raises the Problems of `check_target`."""
+    tensors = (tensor for output in plan.outputs for tensor in written_tensors(output, inputs, is_file(out)))
+    check_target(out, inputs, sum(tensor.nbytes for tensor in tensors), place)
+
+
+def open_sink(
+    path: Path, output: PlannedOutput, inputs: Sequence[Checkpoint], metadata: Mapping[str, str], shard_bytes: int
+) -> Sink:
+    """The output being written at `path`."""
+    tensors = written_tensors(output, inputs, is_file(path))
+    sink: Sink = (
+        FileSink(path, tensors, metadata=metadata)
+        if is_file(path)
+        else FolderSink(path, tensors, shard_bytes=shard_bytes, metadata=metadata)
+    )
+    return TiedSink(sink, output.tied) if len(tensors) > len(output.tensors) else sink
+
+
+def written_tensors(output: PlannedOutput, inputs: Sequence[Checkpoint], one_file: bool) -> list[OutTensor]:
+    """The output's tensors, with the tied ones where no config beside them says that they are tied."""
+    own = [OutTensor(tensor.name, tensor.shape, tensor.dtype) for tensor in output.tensors]
+    config_says = output.template >= 0 and inputs[output.template].config is not None and not one_file
+    if config_says:
+        return own
+    by_name = {tensor.name: tensor for tensor in own}
+    tied = [(name, by_name[kept]) for name, kept in output.tied.items() if kept in by_name]
+    return own + [OutTensor(name, kept.shape, kept.dtype) for name, kept in tied]
