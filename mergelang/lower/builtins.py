@@ -224,9 +224,10 @@ def _chance(a: Arguments) -> Value:
 def _one_of(a: Arguments) -> Value:
     choices, word = [str(choice) for choice in a.listed(0)], a.text(1)
     if word not in choices:
-        shown = ", ".join(f'"{choice}"' for choice in choices)
-        message = f'`{a.spans[1].text}` is "{word}", and there is no such choice. The choices are {shown}.'
-        raise a.problem("unknown-choice", message, a.spans[1], fix=f'{a.spans[1].text} = "{nearest(word, choices) or choices[0]}"')
+        option, shown = a.spans[1].text, ", ".join(f'"{choice}"' for choice in choices)
+        message = f'`{option}` is "{word}", and there is no such choice. The choices are {shown}.'
+        fix = f'{option} = "{nearest(word, choices) or choices[0]}"'
+        raise a.problem("unknown-choice", message, a.spans[1], fix=fix)
     return word
 
 
