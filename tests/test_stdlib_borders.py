@@ -1,0 +1,85 @@
+"""Every method keeps what no task has changed, bit for bit, and stays finite where tasks are odd."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import toy
+from torch import Tensor
+
+import mergelang as ml
+
+Weights = dict[str, Tensor]
+
+# Each takes the list of changes `tasks`; random masks are drawn.
+OF_CHANGES = {
+    "task_arithmetic": "task_arithmetic(tasks)",
+    "ties": "ties(tasks)",
+    "ties as mergekit": 'ties(per = tensor, exactly = true, elect = "positive", tasks)',
+    "ties official": 'ties(elect = "majority", tasks)',
+    "dare": "mean(dare(tasks))",
+    "dare as mergekit": 'mean(dare(rescale = "norm", tasks))',
+    "dare_ties": "dare_ties(p = 50%, tasks)",
+    "della": "della(tasks)",
+    "della by size": 'della(by = "size", tasks)',
+    "breadcrumbs": "breadcrumbs(tasks)",
+    "breadcrumbs official": 'breadcrumbs(per = row, cut = "remove first", density = 85%, tasks)',
+    "breadcrumbs as mergekit": 'breadcrumbs(cut = "mergekit", tasks)',
+    "pcb": "pcb(tasks)",
+    "pcb root": 'pcb(variant = "root", tasks)',
+    "pcb vision": 'pcb(variant = "vision", tasks)',
+    "pcb es": 'pcb(variant = "es", tasks)',
+    "lines": "lines(mean(tasks))",
+    "lines_multi": "lines_multi(tasks, sum(tasks))",
+    "sce": "sce(topk = 50%, tasks)",
+    "sce official": 'sce(topk = 50%, variant = "fuseai", tasks)',
+}
+OF_SEVERAL = OF_CHANGES | {"model_stock": "model_stock(tasks)", "model_stock per row": "model_stock(per = row, tasks)"}
+
+
+def made(call: str, base: Weights, tuned: list[Weights]) -> Weights:
+    """The Model that the call makes of the tuned models' changes."""
+    names = {f"m{number}": weights for number, weights in enumerate(tuned)}
+    tasks = f"([{', '.join(names)}] - base)"
+    return ml.merge(f"base + {call.replace('tasks', tasks)}", base=base, **names)
+
+
+def models() -> tuple[Weights, list[Weights]]:
+    """A base with two fine-tunes: with a row and a column of one weight, a zero row, and a head nobody has changed."""
+    shapes = toy.small_shapes() | {"layers.1.tall": (5, 1), "layers.0.wide": (1, 5), "lone": (1,)}
+    base, *tuned = toy.family(shapes, seed=7)
+    for weights in (base, *tuned):
+        weights["layers.1.w"][0] = 0.0
+        weights["head"] = base["head"].clone()
+    return base, tuned
+
+
+@pytest.mark.parametrize("call", OF_SEVERAL.values(), ids=OF_SEVERAL)
+def test_a_tensor_nobody_has_changed_comes_back_bit_for_bit(call: str) -> None:
+    base, tuned = models()
+    result = made(call, base, tuned)
+    assert torch.equal(result["head"], base["head"])
+    assert all(bool(value.isfinite().all()) for value in result.values())
+
+
+@pytest.mark.parametrize("call", OF_SEVERAL.values(), ids=OF_SEVERAL)
+def test_tasks_that_have_changed_nothing_give_the_base_bit_for_bit(call: str) -> None:
+    base, _ = models()
+    result = made(call, base, [base, base])
+    assert all(torch.equal(result[name], base[name]) for name in base)
+
+
+@pytest.mark.parametrize("call", OF_SEVERAL.values(), ids=OF_SEVERAL)
+def test_one_task_that_has_changed_nothing_does_no_harm(call: str) -> None:
+    base, tuned = models()
+    result = made(call, base, [tuned[0], base])
+    assert all(bool(value.isfinite().all()) for value in result.values())
+    assert torch.equal(result["head"], base["head"])
+
+
+@pytest.mark.parametrize("call", OF_CHANGES.values(), ids=OF_CHANGES)
+def test_a_single_task_will_do(call: str) -> None:
+    base, tuned = models()
+    result = made(call, base, tuned[:1])
+    assert all(bool(value.isfinite().all()) for value in result.values())
+    assert torch.equal(result["head"], base["head"])
