@@ -13,6 +13,11 @@ class Gate:
         self._used = 0
         self._lock = threading.Lock()
 
+    @property
+    def used(self) -> int:
+        """The bytes reserved now."""
+        return self._used
+
     def fits(self, count: int) -> bool:
         """True if so many bytes can be reserved within the limit."""
         with self._lock:

@@ -50,7 +50,8 @@ def run_plan(
         check_targets(plan, out, inputs, place)
         for source in opened:
             source.check_ties()
-        parents = [Parent(*one) for one in zip((i.ref for i in inputs), input_hashes(opened), strict=True)]
+        refs = [planned.ref for planned in plan.inputs]
+        parents = [Parent(*pair) for pair in zip(refs, input_hashes(opened), strict=True)]
         facts = _Facts(plan, inputs, parents, recipe_name, references)
         _write(facts, opened, paths, shard_bytes, recorder)
     finally:

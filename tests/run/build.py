@@ -30,6 +30,7 @@ from mergelang.run.watch import Counter
 
 Model = dict[str, Tensor]
 
+USUAL = Budget()
 SMALL = Budget(memory=1 << 16, threads=1, block=1)
 BUDGETS = [
     Budget(),
@@ -69,7 +70,7 @@ def plan_of(programs: Sequence[Program], stages: Sequence[Stage], outputs: Mappi
     return msgspec.structs.replace(plan, **more)
 
 
-def run(plan: Plan, models: Sequence[Model], budget: Budget = Budget()) -> tuple[Model, Counter]:
+def run(plan: Plan, models: Sequence[Model], budget: Budget = USUAL) -> tuple[Model, Counter]:
     """The output's tensors, and what the run counted."""
     sources = [MemorySource(f"m{number}", model) for number, model in enumerate(models)]
     sink, counter = MemorySink([OutTensor(t.name, t.shape, t.dtype) for t in plan.outputs[0].tensors]), Counter()
@@ -106,5 +107,3 @@ def toy_models(count: int, dtype: torch.dtype = torch.bfloat16) -> list[Model]:
         generator = torch.Generator().manual_seed(number)
         models.append({name: torch.randn(shape, generator=generator).to(dtype) for name, shape in shapes.items()})
     return models
-
-

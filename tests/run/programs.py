@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 
 import torch
+from run.build import Model, kinds_of, load, one_phase, plan_of, same_plan, store, tensor_task
 from torch import Tensor
 
 from mergelang.backends.random import uniform
 from mergelang.formats.dtypes import SAFETENSORS_DTYPES
 from mergelang.plan.model import Fold, Phase, Plan, Program, ScalarStep, Stage, Stat, Step
-from run.build import Model, kinds_of, load, one_phase, plan_of, same_plan, store, tensor_task
 
 KEEP = 0.2
 
@@ -115,7 +115,9 @@ def row_statistics(models: Sequence[Model]) -> Plan:
         Step("mul", 11, (10, 2)), Step("sum", 12, (10, 9, 0, 11, 6, 3)), store(12),
     ]  # fmt: skip
     plan = same_plan(one_phase("ssbbbrrrrbrbb", steps, reach="row"), models)
-    tasks = tuple(_replace(t, scalars=(float(_cols(t.shape)), float(_cols(t.shape) // 2))) for t in plan.stages[0].tasks)
+    tasks = tuple(
+        _replace(t, scalars=(float(_cols(t.shape)), float(_cols(t.shape) // 2))) for t in plan.stages[0].tasks
+    )
     return _replace(plan, stages=(Stage(tasks),))
 
 
@@ -138,8 +140,10 @@ def row_statistics_answer(models: Sequence[Model]) -> dict[str, Tensor]:
 
 def dropped(models: Sequence[Model]) -> Plan:
     """a where a chance of 0.7 keeps it, divided by 0.7, else 0; e to the sine of b added."""
-    steps = [load(0, 1), load(1, 2), Step("chance", 3, (0,), {"seed": 0}), Step("mul", 4, (3, 1)), Step("div", 5, (4, 0)),
-             Step("sin", 6, (2,)), Step("exp", 7, (6,)), Step("add", 8, (5, 7)), store(8)]  # fmt: skip
+    steps = [
+        load(0, 1), load(1, 2), Step("chance", 3, (0,), {"seed": 0}), Step("mul", 4, (3, 1)), Step("div", 5, (4, 0)),
+        Step("sin", 6, (2,)), Step("exp", 7, (6,)), Step("add", 8, (5, 7)), store(8),
+    ]  # fmt: skip
     plan = same_plan(one_phase("sbbbbbbbb", steps), models, scalars=(0.7,))
     tasks = tuple(_replace(task, seeds=(number,)) for number, task in enumerate(plan.stages[0].tasks))
     return _replace(plan, stages=(Stage(tasks),))
@@ -159,7 +163,9 @@ def per_tensor_share(models: Sequence[Model]) -> Plan:
     # 0 model total; 1 a, 2 squares, 3 tensor total, 4 share, 5 result
     squares = (load(0, 1), Step("mul", 2, (1, 1)))
     total = Fold("total", 2, 0, out=3)
-    gather = Program(kinds_of("sbbssb"), 1, (), (Phase(squares, (total,), ()), Phase((), (Fold("total", 3, 1, stat=0),))))
+    gather = Program(
+        kinds_of("sbbssb"), 1, (), (Phase(squares, (total,), ()), Phase((), (Fold("total", 3, 1, stat=0),)))
+    )
     write = (load(0, 1), Step("mul", 5, (1, 4)), store(5))
     scale = Program(kinds_of("sbbssb"), 1, (), (Phase(squares, (total,), (Step("div", 4, (3, 0)),)), Phase(write)))
     first = Stage(

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 import pytest
 import torch
+from run import programs
+from run.build import BUDGETS, Model, raw, run, toy_models
 from torch import Tensor
 
 from mergelang.plan.model import Budget, Plan
-from run import programs
-from run.build import BUDGETS, Model, raw, run, toy_models
+from mergelang.run.gate import Gate
 
 Make = Callable[[Sequence[Model]], Plan]
 Answer = Callable[[Sequence[Model]], dict[str, Tensor]]
@@ -39,7 +40,9 @@ def test_a_run_equals_plain_torch(case: str) -> None:
     made, _ = run(make(models), models)
     for name, expected in answer(models).items():
         scale = float(expected.abs().max()) if expected.numel() else 0.0
-        torch.testing.assert_close(made[name].double(), expected.double(), rtol=TOLERANCE, atol=TOLERANCE * max(1, scale))
+        torch.testing.assert_close(
+            made[name].double(), expected.double(), rtol=TOLERANCE, atol=TOLERANCE * max(1, scale)
+        )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
@@ -77,6 +80,23 @@ def test_bytes_are_counted(resident: bool, times: int) -> None:
     assert counter.bytes_read == 2 * size * times
     assert counter.bytes_written == size
     assert sorted(counter.tasks) == sorted(models[0])
+
+
+@pytest.mark.parametrize("case", ["weighted sum", "threshold, resident", "threshold, read again"])
+def test_bytes_in_flight_stay_within_the_budget(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, reserve = [], Gate.reserve
+
+    def watched(gate: Gate, count: int) -> None:
+        reserve(gate, count)
+        held.append(gate.used)
+
+    monkeypatch.setattr(Gate, "reserve", watched)
+    count, make, _ = CASES[case]
+    models = toy_models(count)
+    memory = 4 << 20
+    run(make(models), models, Budget(memory=memory, threads=2, block=1))
+    assert 0 < max(held) <= memory
+    assert len(held) > 5
 
 
 def test_no_thread_outlives_the_run() -> None:

@@ -9,6 +9,8 @@ import time
 import msgspec
 import pytest
 import torch
+from run import programs
+from run.build import BUDGETS, USUAL, Model, load, one_phase, plan_of, raw, run, same_plan, store, toy_models
 
 from mergelang.catalog import OutTensor
 from mergelang.formats.memory_sink import MemorySink
@@ -17,8 +19,6 @@ from mergelang.plan.model import Budget, Copy, Leaf, Plan, Stage, Step, Store
 from mergelang.problem import Problem
 from mergelang.run.executor import execute
 from mergelang.run.watch import Counter
-from run import programs
-from run.build import BUDGETS, Model, load, one_phase, plan_of, raw, run, same_plan, store, toy_models
 
 
 class Watched(MemorySink):
@@ -52,7 +52,7 @@ class Broken(MemorySource):
         super().read_into(name, start, buffer)
 
 
-def fault_of(plan: Plan, models: list[Model], budget: Budget = Budget()) -> Problem:
+def fault_of(plan: Plan, models: list[Model], budget: Budget = USUAL) -> Problem:
     with pytest.raises(Problem) as caught:
         run(plan, models, budget)
     return caught.value

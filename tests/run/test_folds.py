@@ -64,7 +64,9 @@ def found_by(pieces: list[Tensor], rank: float, precision: str) -> float:
 
 @pytest.mark.parametrize("precision", ["F32", "F64"])
 @given(items=values, at=cuts, rank=st.floats(-2, 70))
-def test_an_order_statistic_is_the_sorted_values_entry(precision: str, items: list[float], at: list[int], rank: float) -> None:
+def test_an_order_statistic_is_the_sorted_values_entry(
+    precision: str, items: list[float], at: list[int], rank: float
+) -> None:
     tensor = torch.tensor(items, dtype={"F32": torch.float32, "F64": torch.float64}[precision])
     place = int(min(max(math.floor(rank), 0), len(items) - 1))
     expected = sorted(items)[place]

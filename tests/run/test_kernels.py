@@ -10,13 +10,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from run.build import BUDGETS, load, one_phase, raw, run, same_plan, store
 
 from mergelang.backends import scalars
 from mergelang.backends.kernels import KERNELS
 from mergelang.backends.registers import allocate
 from mergelang.graph.ops import OPS
 from mergelang.plan.model import Phase, Step
-from run.build import BUDGETS, load, one_phase, raw, run, same_plan, store
 
 ONE = ["neg", "abs", "sign", "sqrt", "exp", "log", "tanh", "sin", "cos", "arccos", "floor", "raw"]
 TWO = ["add", "sub", "mul", "div", "minimum", "maximum", "ge", "gt", "le", "lt", "eq", "ne"]
@@ -67,7 +67,9 @@ def test_powers_mean_what_scalars_mean(exponent: float | str) -> None:
 @pytest.mark.parametrize("op", TWO)
 def test_binary_kernels_mean_what_scalars_mean(op: str) -> None:
     x, y = grid(2)
-    expected = torch.tensor([[scalars.apply(op, [a, b], {}) for a, b in zip(x[0].tolist(), y[0].tolist(), strict=True)]])
+    expected = torch.tensor(
+        [[scalars.apply(op, [a, b], {}) for a, b in zip(x[0].tolist(), y[0].tolist(), strict=True)]]
+    )
     torch.testing.assert_close(result("bbb", Step(op, 2, (0, 1)), [x, y]), expected, **CLOSE)
 
 
@@ -111,7 +113,8 @@ def test_columns_and_ranks_over_the_tensor() -> None:
     x = torch.tensor([[3.0, -0.0, 2.0], [0.0, 5.0, 2.0]])
     for op, expected in [
         ("column_total", x.sum(0)), ("column_smallest", x.amin(0)), ("column_largest", x.amax(0)),
-        ("column_rank", torch.tensor([[1.0, 0, 0], [0, 1, 1]])), ("tensor_rank", torch.tensor([[4.0, 0, 2], [1, 5, 3]])),
+        ("column_rank", torch.tensor([[1.0, 0, 0], [0, 1, 1]])),
+        ("tensor_rank", torch.tensor([[4.0, 0, 2], [1, 5, 3]])),
     ]:  # fmt: skip
         kind = "b" if "rank" in op else "c"
         # x * y - x * y + y: the column, or the rank, spread over the block.
