@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mergelang.graph.node import Graph, Node, constant_value, in_order
-from mergelang.graph.types import Grain
+from mergelang.graph.types import Grain, is_plain
 from mergelang.passes.rewrite import Builder
 from mergelang.span import Place as SourcePlace
 
@@ -75,17 +75,21 @@ class _State:
             case "mul":
                 number, weights = node.args if node.args[0].type.grain <= Grain.TENSOR else node.args[::-1]
                 if number.type.grain <= Grain.TENSOR:
-                    return self._times(self._leaf_or_terms(weights), self.made(number))
+                    return self._times(self._scalable(weights, number), self.made(number))
             case "div" if node.args[1].type.grain <= Grain.TENSOR:
                 known = constant_value(node.args[1])
                 if known:
                     return self._times(self._leaf_or_terms(node.args[0]), self.builder.graph.constant(1 / known))
         return None
 
+    def _scalable(self, weights: Node, number: Node) -> Terms:
+        # Only plain numbers weight a Model. The size of a change may scale a difference of Models, as a whole.
+        return self._leaf_or_terms(weights) if is_plain(number.type) else self._leaf(self.made(weights))
+
     def _leaf_or_terms(self, node: Node) -> Terms:
-        if node.id in self.terms:
-            return self.terms[node.id]
-        leaf = self.made(node)
+        return self.terms[node.id] if node.id in self.terms else self._leaf(self.made(node))
+
+    def _leaf(self, leaf: Node) -> Terms:
         return {leaf.id: (leaf, self.builder.graph.constant(1))}
 
     def _plus(self, left: Terms, right: Terms, factor: Node) -> Terms:

@@ -19,13 +19,22 @@ def simplify(graph: Graph) -> Graph:
 
 
 def _simpler(builder: Builder, node: Node, args: tuple[Node, ...]) -> Node:
-    for rule in RULES.get(node.op, ()):
-        found = rule(builder, args)
-        if found is not None and found.type.unit == node.type.unit:
-            return found
+    found = _by_rule(builder, node.op, args)
+    if found is not None and found.type.unit == node.type.unit:
+        return found
     if node.op == "pow" and node["exponent"] == 1:
         return args[0]
     return builder.again(node, args)
+
+
+def _by_rule(builder: Builder, op: str, args: tuple[Node, ...]) -> Node | None:
+    tries = (rule(builder, args) for rule in RULES.get(op, ()))
+    return next((found for found in tries if found is not None), None)
+
+
+def _simple(builder: Builder, op: str, arg: Node) -> Node:
+    """The operation on a simple argument: what a rule makes may meet another rule."""
+    return _by_rule(builder, op, (arg,)) or builder.node(op, arg)
 
 
 def _is(node: Node, value: int) -> bool:
@@ -41,7 +50,7 @@ RULES: dict[str, tuple[Try, ...]] = {
     "neg": (lambda b, a: _inner(a[0], "neg"),),
     "abs": (
         lambda b, a: a[0] if a[0].op == "abs" else None,
-        lambda b, a: b.node("abs", a[0].args[0]) if a[0].op == "neg" else None,
+        lambda b, a: _simple(b, "abs", a[0].args[0]) if a[0].op == "neg" else None,
     ),
     "sign": (lambda b, a: a[0] if a[0].op == "sign" else None,),
     "floor": (lambda b, a: a[0] if a[0].op == "floor" else None,),
@@ -52,7 +61,7 @@ RULES: dict[str, tuple[Try, ...]] = {
     ),
     "sub": (
         lambda b, a: a[0] if _is(a[1], 0) else None,
-        lambda b, a: b.node("neg", a[1]) if _is(a[0], 0) else None,
+        lambda b, a: _simple(b, "neg", a[1]) if _is(a[0], 0) else None,
     ),
     "mul": (
         lambda b, a: a[0] if _is(a[1], 1) else None,
