@@ -53,12 +53,15 @@ class FileInfo:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What one input holds. `kind` is "folder", "file" or "memory".
+    """What one input holds. `kind` is "folder", "file", "memory" or "adapter".
 
     `tensors` is sorted by name. `tied` maps a name that is stored nowhere (or stored again, byte for byte) to the
     canonical tensor it shares its weights with: a merge sees the canonical one only, and the output ties them again.
     `config` is the parsed config.json, where there is one; `extras` are the further files of the folder (config,
     tokenizer) that an output carries over.
+
+    The tensors of an adapter are changes to a model, made from its file's factors when they are read, but for those
+    in `replaces`, which take the place of the model's own.
     """
 
     ref: str
@@ -69,6 +72,7 @@ class Checkpoint:
     tied: dict[str, str] = field(default_factory=dict)
     config: dict[str, object] | None = None
     extras: tuple[str, ...] = ()
+    replaces: frozenset[str] = frozenset()
 
     @property
     def nbytes(self) -> int:

@@ -63,7 +63,8 @@ class Builder:
         return self.graph.constant(Fraction(self.draw(st.integers(low, high)), 8))
 
     def leaf(self, index: int) -> Node:
-        node = self.add(("input", "input", "input", "fields", "adapter")[index], index=index)
+        on = [self.add("input", index=BASE)] if index == ADAPTER else []
+        node = self.add(("input", "input", "input", "fields", "adapter")[index], *on, index=index)
         return self.reshape(node) if self.reshape else node
 
     # ---- Models
@@ -116,9 +117,14 @@ class Builder:
         return self.add("sub", self.leaf(self.draw(st.sampled_from([A, B]))), self.leaf(BASE))
 
     def adapter(self) -> Node:
-        """A task with the adapter's Delta, whose tensors carry the inputs' names: it stands in their own space only."""
-        task = self.task()
-        return task if self.reshape or not self.adapters else self.add("add", task, self.leaf(ADAPTER))
+        """The adapter's Delta, alone or with a task; a task where `select` shortens Models but only empties Deltas."""
+        if not self.adapters or self.empties_deltas():
+            return self.task()
+        return self.pick(lambda: self.leaf(ADAPTER), lambda: self.add("add", self.task(), self.leaf(ADAPTER)))
+
+    def empties_deltas(self) -> bool:
+        """Whether the reshaping leaves a Delta or a Field its tensors, where it takes them from a Model."""
+        return self.reshape is not None and self.reshape(self.add("input", index=BASE)).op in ("select", "drop")
 
     def centred(self, deep: int) -> Node:
         """A Delta less its mean over some reach."""
@@ -160,7 +166,7 @@ class Builder:
 
     def scores(self) -> Node:
         """The scores, or where `select` shortens Models but only empties Fields, numbers made from a Model."""
-        if self.reshape and self.reshape(self.add("fields", index=SCORES)).op in ("select", "drop"):
+        if self.empties_deltas():
             return self.squeezed(self.add("raw", self.leaf(A)))
         return self.leaf(SCORES)
 

@@ -127,7 +127,7 @@ def test_the_origin_is_zero_where_its_user_is() -> None:
 
 def test_an_adapter_is_zero_where_it_has_no_tensor() -> None:
     def build(graph: Graph, base: Node, _: Node) -> Node:
-        return graph.add("add", base, graph.add("adapter", index=1))
+        return graph.add("add", base, graph.add("adapter", base, index=1))
 
     values = worked_out(build, {"v": torch.ones(2), "w": torch.ones(2)}, one(1, 2), kind="input")
     assert listed(values) == {"v": [1, 1], "w": [2, 3]}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from mergelang.formats.adapter_source import open_adapter
 from mergelang.formats.open import open_source
 from mergelang.formats.protocols import Source
 from mergelang.problem import Problem
@@ -42,6 +43,8 @@ def open_inputs(
 
 
 def _open(one: Named, folder: Path, given: Mapping[str, Mapping[str, torch.Tensor]]) -> Source:
+    if one.kind == "adapter":
+        return open_adapter(one.ref, folder, one.place)
     if one.kind != "given":
         return open_source(one.ref, folder, one.place)
     if one.ref not in given:

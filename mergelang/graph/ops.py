@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mergelang.graph import rules
 from mergelang.graph.rules import Rule
-from mergelang.graph.types import CONSTANT, DELTA, FIELD, MODEL, NUMBER
+from mergelang.graph.types import CONSTANT, FIELD, MODEL, NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ _RECORDS = [
     # sources
     _op("constant", 0, rules.fixed(CONSTANT), "An exact number.", "headers"),
     _op("input", 0, rules.fixed(MODEL), "The Model of one input.", reads=True),
-    _op("adapter", 0, rules.fixed(DELTA), "The Delta of a low-rank adapter.", reads=True),
+    _op("adapter", 1, rules.change_of, "The Delta that a low-rank adapter makes of a Model.", reads=True),
     _op("fields", 0, rules.fixed(FIELD), "Plain numbers from a file keyed like the model.", reads=True),
     _op("origin", 0, rules.fixed(MODEL), "The Model whose weights are all zero.", "headers"),
     _op("depth", 0, rules.fixed(NUMBER), "0 at the first layer, 1 at the last, 0 outside the layers.", "headers"),

@@ -49,6 +49,17 @@ def fixed(type_: Type) -> Rule:
     return lambda args, attrs: type_
 
 
+def change_of(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """A Delta of the Model that is given: an adapter has the tensors of the Model it was trained on."""
+    if args[0].type.unit != Place(ONE):
+        raise IllTyped(
+            "adapter-needs-model",
+            f"An adapter is a change to the Model it was trained on, and `on` is {describe(args[0].type)}.",
+            fix='adapter("./adapter", on = base)',
+        )
+    return Type(CHANGE, Grain.WEIGHT)
+
+
 def is_zero(node: Typed) -> bool:
     return node.op == "constant" and node["value"] == 0
 

@@ -309,6 +309,17 @@ def _open(kind: str) -> Make:
     return lambda a: a.world.open(kind, a.text(0), a.span)
 
 
+def _adapter(a: Arguments) -> Value:
+    model, ref = a.options.get("on"), a.text(0)
+    if model is None:
+        message = "An adapter is a change to the Model it was trained on, and it must be said which one that is."
+        raise a.problem("adapter-needs-model", message, fix=f'adapter("{ref}", on = base)')
+    if not isinstance(model, Node):
+        message = f"An adapter is a change to the Model it was trained on, and `on` is {describe_value(model)}."
+        raise a.problem("adapter-needs-model", message, fix=f'adapter("{ref}", on = base)')
+    return a.world.open("adapter", ref, a.span, model)
+
+
 def _saved(kind: str) -> Make:
     return lambda a: Saved(kind, a.subject_node(a.subjects[0]))
 
@@ -352,6 +363,7 @@ FUNCTIONS: dict[str, Primitive] = {
     "drop": Primitive("pattern x", (), _by_pattern("drop"), "all tensors but those whose names match"),
     "rename": Primitive("old new x", (), _rename, "tensors that match `old` under names made from `new`"),
     "checkpoint": Primitive("path", (), _open("checkpoint"), "the Model of a folder, a file or a hub name"),
+    "adapter": Primitive("path", ("on",), _adapter, "the Delta of a LoRA adapter to the Model that it is `on`"),
     "statistics": Primitive("path", (), _open("fields"), "plain numbers from a file keyed like the model"),
     "delta": Primitive("x", (), _saved("delta"), "save a Delta as it is"),
     "field": Primitive("x", (), _saved("field"), "save a Field as it is"),

@@ -22,17 +22,16 @@ class World:
     library: Library
     expanding: list[Function] = field(default_factory=list)
     sources: set[str] = field(default_factory=set)  # references.bib entries of the methods used
-    _opened: dict[tuple[str, str], Node] = field(default_factory=dict)
+    _opened: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def open(self, kind: str, ref: str, span: Span) -> Node:
-        """The node of an input; the same input opened twice is one."""
+    def open(self, kind: str, ref: str, span: Span, *on: Node) -> Node:
+        """The node of an input; the same input opened twice is one. `on` is the Model that an adapter changes."""
         key = (kind, ref)
         if key not in self._opened:
             inputs = self.maker.graph.inputs
-            place = self.maker.place(span)
-            inputs.append(Input(len(inputs), ref, kind, place))
-            self._opened[key] = self.maker.graph.add(INPUT_OPS[kind], at=place, index=len(inputs) - 1)
-        return self._opened[key]
+            inputs.append(Input(len(inputs), ref, kind, self.maker.place(span)))
+            self._opened[key] = len(inputs) - 1
+        return self.maker.node(INPUT_OPS[kind], on, span, index=self._opened[key])
 
     def find(self, name: str, scope: Scope) -> Value | None:
         """What the name stands for: the nearest of local names, the recipe's own, and the library's."""

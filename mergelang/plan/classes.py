@@ -14,7 +14,7 @@ from mergelang.plan.spaces import Space
 from mergelang.plan.statics import Statics, group_of
 
 RENAMING = ("stack", "layer_slice", "rename")
-CHOOSING = ("match", "select", "drop")
+CHOOSING = ("match", "select", "drop", "adapter")
 
 
 class Classes:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from mergelang.catalog import DTYPE_BITS, Checkpoint
-from mergelang.plan.model import Costs, Plan, Program, Task
+from mergelang.plan.model import Costs, Leaf, Plan, Program, Task
 
 
 def costs_of(plan: Plan, inputs: Sequence[Checkpoint]) -> Costs:
@@ -14,7 +14,8 @@ def costs_of(plan: Plan, inputs: Sequence[Checkpoint]) -> Costs:
     read = sum(_task_reads(task, plan.programs[task.program], inputs) for stage in plan.stages for task in stage.tasks)
     for stage in plan.stages:
         for copy in stage.copies:
-            read += sum(inputs[leaf.input].tensors[leaf.tensor].nbytes for leaf in (copy.leaf, *copy.same))
+            read += sum(_leaf_reads(leaf, inputs) for leaf in (copy.leaf, *copy.same))
+    read += sum(inputs[index].files[0].size for index in _adapters_read(plan, inputs))
     return Costs(
         sweeps=len(plan.stages),
         bytes_read=read,
@@ -29,11 +30,27 @@ def _nbytes(shape: tuple[int, ...], dtype: str) -> int:
 
 
 def _task_reads(task: Task, program: Program, inputs: Sequence[Checkpoint]) -> int:
-    sizes = [inputs[leaf.input].tensors[leaf.tensor].nbytes for leaf in task.leaves]
+    sizes = [_leaf_reads(leaf, inputs) for leaf in task.leaves]
     if task.resident:
         return sum(sizes)
     loads = [int(step.attrs["leaf"]) for phase in program.phases for step in phase.steps if step.op == "load"]
     return sum(sizes[leaf] for leaf in loads)
+
+
+def _leaf_reads(leaf: Leaf, inputs: Sequence[Checkpoint]) -> int:
+    """The bytes that a pass over the leaf reads.
+
+    An adapter's tensors are made from factors that stay in memory, so they count as nothing, and its weights file
+    counts once for the whole run.
+    """
+    checkpoint = inputs[leaf.input]
+    return 0 if checkpoint.kind == "adapter" else checkpoint.tensors[leaf.tensor].nbytes
+
+
+def _adapters_read(plan: Plan, inputs: Sequence[Checkpoint]) -> set[int]:
+    tasks = (leaf for stage in plan.stages for task in stage.tasks for leaf in task.leaves)
+    copies = (leaf for stage in plan.stages for copy in stage.copies for leaf in (copy.leaf, *copy.same))
+    return {leaf.input for leaf in (*tasks, *copies) if inputs[leaf.input].kind == "adapter"}
 
 
 def _task_flops(task: Task, program: Program) -> int:

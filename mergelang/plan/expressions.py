@@ -12,6 +12,7 @@ from fractions import Fraction
 from mergelang.graph.node import Graph, Node
 from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain, Place, is_model, join
+from mergelang.plan.adapter_fit import REPLACED, UNTOUCHED
 from mergelang.plan.spaces import Key, Space
 from mergelang.plan.statics import Number, Statics, group_of, members
 from mergelang.problem import Bug
@@ -69,6 +70,8 @@ class Table:
         match node.op:
             case "input" | "fields":
                 return self.make("leaf", (), "block", input=int(str(node["index"])), tensor=name, dtype=space.keys[name].dtype)
+            case "adapter":
+                return self._adapter(node, name, space)
             case "match" | "select" | "drop" | "rename" | "layer_slice" | "stack":
                 return self._structural(node, name, space.keys[name])
             case "chance":
@@ -84,6 +87,14 @@ class Table:
             subject = self.spread(self.of(node.args[0], name, space), node.args[0])
             return self._inside(f"{node['per']}_rank", (subject,), node.type.grain)
         return self._elementwise(node, [self.of(arg, name, space) for arg in node.args])
+
+    def _adapter(self, node: Node, name: str, space: Space) -> Expression:
+        """The change of an adapter; where it holds a tensor whole, that tensor less the Model's own."""
+        part = space.keys[name].part
+        if part == UNTOUCHED:
+            return self.number(0)
+        leaf = self.make("leaf", (), "block", input=int(str(node["index"])), tensor=name, dtype="F32")
+        return self.elementwise("sub", [leaf, self.of(node.args[0], name, space)]) if part == REPLACED else leaf
 
     def _structural(self, node: Node, name: str, key: Key) -> Expression:
         if key.part < 0:

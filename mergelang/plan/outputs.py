@@ -92,6 +92,8 @@ def buffer_leaves(node: Node, name: str, spaces: dict[int, Space | None]) -> lis
         seen.add((here.id, key))
         if here.op == "input":
             found[int(str(here["index"])), key] = None
+        elif here.op == "adapter":
+            continue  # it changes floats only; the Model it is on gives it names and shapes
         elif "structure" in OPS[here.op]:
             spot = space.keys[key]
             if spot.part >= 0:

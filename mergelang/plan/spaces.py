@@ -15,6 +15,7 @@ from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain, Place
 from mergelang.layers import layer_map
 from mergelang.patterns import matches, near_names, renamed
+from mergelang.plan.adapter_fit import CHANGED, REPLACED, UNTOUCHED, misfit
 from mergelang.plan.mismatch import mismatch
 from mergelang.problem import Bug, Problem
 from mergelang.span import Place as SourcePlace
@@ -169,6 +170,25 @@ def _input(finder: _Finder, node: Node) -> Space:
     return space_of({name: Key(info.shape, info.dtype, name=name) for name, info in checkpoint.tensors.items()})
 
 
+def _adapter(finder: _Finder, node: Node) -> Space:
+    """The space of the Model that the adapter is on. Statistics count the adapted tensors only.
+
+    The keys keep the Model's dtypes, so that an output does not become F32 because an adapter is computed in it.
+    """
+    model, adapter = _need(finder, node, 0), finder.inputs[int(str(node["index"]))]
+    tied = {key: value for one in _inputs_below(finder, node) for key, value in one.tied.items()}
+    fault = misfit(adapter, _shapes(model), tied, finder.input_of(model), lambda: finder.place(node))
+    if fault is not None:
+        raise fault
+    parts = {name: REPLACED if name in adapter.replaces else CHANGED for name in adapter.tensors}
+    keys = {n: Key(key.shape, key.dtype, parts.get(n, UNTOUCHED), n) for n, key in model.keys.items()}
+    return Space(keys, frozenset(parts) & _floats(keys), model.layers)
+
+
+def _inputs_below(finder: _Finder, node: Node) -> list[Checkpoint]:
+    return [finder.inputs[int(str(below["index"]))] for below in in_order(node.args) if below.op == "input"]
+
+
 def _no_space(finder: _Finder, node: Node) -> None:
     return None
 
@@ -312,6 +332,6 @@ def _stack(finder: _Finder, node: Node) -> Space:
 
 _HANDLERS = {
     "constant": _no_space, "origin": _no_space, "depth": _no_space, "layer": _no_space, "layers": _no_space,
-    "input": _input, "fields": _input, "match": _match, "select": _selected, "drop": _selected,
+    "input": _input, "fields": _input, "adapter": _adapter, "match": _match, "select": _selected, "drop": _selected,
     "rename": _renamed, "layer_slice": _slice, "stack": _stack,
 }  # fmt: skip

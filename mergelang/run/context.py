@@ -77,6 +77,7 @@ class Context:
         self.stopped = False
         self._watch = watch
         self._watching = threading.Lock()
+        self._adapters_read: set[int] = set()
 
     def usual_registers(self) -> int:
         """The bytes of one worker's registers and scratch for blocks of the usual size."""
@@ -104,7 +105,17 @@ class Context:
             part = view[first : first + READ_BYTES]
             source.read_into(leaf.tensor, start + first, part)
             with self._watching:
-                self._watch.read(len(part))
+                self._watch.read(self._read_for(leaf.input, len(part)))
+
+    def _read_for(self, number: int, count: int) -> int:
+        """The bytes read for `count` bytes of an input: for an adapter its weights file, once, as in the plan's costs."""
+        checkpoint = self.sources[number].checkpoint
+        if checkpoint.kind != "adapter":
+            return count
+        if number in self._adapters_read:
+            return 0
+        self._adapters_read.add(number)
+        return checkpoint.files[0].size
 
     def write(self, store: Store, start: int, raw: Tensor) -> None:
         """Give the store's bytes from `start` on to its output, counting them."""

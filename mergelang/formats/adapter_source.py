@@ -1,0 +1,198 @@
+"""An input that is a PEFT folder with a LoRA adapter: a Source of the changes that it makes, as full tensors."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mergelang.catalog import DTYPE_BITS, Checkpoint, FileInfo, TensorInfo
+from mergelang.formats.adapter_config import CONFIG_NAME, read_adapter_config
+from mergelang.formats.adapter_names import Contents, Product, sort_tensors
+from mergelang.formats.damage import blocked, damaged
+from mergelang.formats.file_source import FileSource, open_file
+from mergelang.formats.folder import PICKLED
+from mergelang.formats.hub import hub_folder, is_hub_name
+from mergelang.problem import Problem
+from mergelang.span import FileSpot, Place
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WEIGHTS_NAME = "adapter_model.safetensors"
+# Tensors are read one after another by pieces, from few at a time.
+_KEPT_FACTORS = 4
+
+
+class AdapterSource:
+    """A Source whose tensors are made when they are asked for, in float32 and under the names of the model.
+
+    `checkpoint.replaces` are those that stand for the model's own tensors; the others are changes. The factors stay
+    in memory as they are stored, once read.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, contents: Contents, stored: FileSource) -> None:
+        self.checkpoint = checkpoint
+        self._contents = contents
+        self._stored = stored
+        self._raw: dict[str, Tensor] = {}
+        self._ready: OrderedDict[str, tuple[Tensor, Tensor]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read_into(self, name: str, start: int, buffer: memoryview) -> None:
+        """Fill `buffer` with the bytes of tensor `name` from its byte `start` on. Safe to call from several threads."""
+        info = self.checkpoint.tensors[name]
+        if start < 0 or start + buffer.nbytes > info.nbytes:
+            message = f"{buffer.nbytes:,} bytes from byte {start:,} on were asked of {info.nbytes:,}."
+            raise damaged("short-read", message, self.checkpoint.files[0].path, name)
+        if buffer.nbytes == 0:
+            return
+        import torch
+
+        out = torch.frombuffer(buffer, dtype=torch.uint8)
+        product = self._contents.products.get(name)
+        if product is None:
+            self._convert(self._contents.replaced[name], start, out)
+        else:
+            from mergelang.formats.adapter_product import fill
+
+            fill(out, start, product, *self._factors(product))
+
+    def check_ties(self) -> None:
+        """Nothing to compare: an adapter stores no tensor twice."""
+
+    def close(self) -> None:
+        """Close the file and let go of the factors. Harmless when called again."""
+        self._stored.close()
+        with self._lock:
+            self._raw.clear()
+            self._ready.clear()
+
+    def _factors(self, product: Product) -> tuple[Tensor, Tensor]:
+        from mergelang.formats.adapter_product import factors
+
+        with self._lock:
+            if product.name not in self._ready:
+                self._ready[product.name] = factors(product, self._bytes(product.left), self._bytes(product.right))
+                while len(self._ready) > _KEPT_FACTORS:
+                    self._ready.popitem(last=False)
+            self._ready.move_to_end(product.name)
+            return self._ready[product.name]
+
+    def _bytes(self, info: TensorInfo) -> Tensor:
+        if info.name not in self._raw:
+            self._raw[info.name] = self._read(info, 0, info.nbytes)
+        return self._raw[info.name]
+
+    def _read(self, info: TensorInfo, start: int, count: int) -> Tensor:
+        import torch
+
+        raw = torch.empty(count, dtype=torch.uint8)
+        if count:
+            self._stored.read_into(info.name, start, raw.numpy().data)
+        return raw
+
+    def _convert(self, info: TensorInfo, start: int, out: Tensor) -> None:
+        """Fills `out` with float32 bytes of a tensor that is stored whole, from byte `start` of these on."""
+        from mergelang.formats.adapter_product import ITEM_BYTES, as_float32
+
+        width = DTYPE_BITS[info.dtype] // 8
+        first, last = start // ITEM_BYTES, -(-(start + out.numel()) // ITEM_BYTES)
+        raw = as_float32(self._read(info, first * width, (last - first) * width), info.dtype)
+        skipped = start - first * ITEM_BYTES
+        out.copy_(raw[skipped : skipped + out.numel()])
+
+
+def open_adapter(ref: str, folder: Path, place: Place) -> AdapterSource:
+    """The source of the adapter that `ref` names: a path (relative to `folder`), or else `org/name` on the hub.
+
+    `place` is where the recipe names it. Every Problem stands there first and shows the file as a second place.
+    """
+    path = folder / os.path.expanduser(ref)
+    try:
+        return _open(ref, path, place)
+    except Problem as problem:
+        fault = problem
+    except OSError as error:
+        fault = blocked(str(path), error, "read")
+    if fault.place == place:
+        raise fault
+    raise Problem(fault.slug, fault.message, place, fix=fault.fix, also=(fault.place, *fault.also))
+
+
+def _open(ref: str, path: Path, place: Place) -> AdapterSource:
+    if path.is_file() and path.suffix == ".safetensors":
+        if path.name == WEIGHTS_NAME and (path.parent / CONFIG_NAME).exists():
+            return _open_folder(ref, path.parent)
+        raise _not_an_adapter(ref, str(path))
+    if path.is_dir():
+        return _open_folder(ref, path)
+    if not path.exists() and is_hub_name(ref):
+        return _open_from_hub(ref, place)
+    message = f'There is no folder "{ref}" ({path}). An adapter is a folder that holds {CONFIG_NAME} and {WEIGHTS_NAME}.'
+    fix = "give the adapter's folder, seen from the recipe, or a hub name like org/name"
+    raise Problem("not-found", message, place, fix=fix, also=(FileSpot(str(path.parent)),))
+
+
+def _open_from_hub(ref: str, place: Place) -> AdapterSource:
+    try:
+        return _open_folder(ref, hub_folder(ref, None, place))
+    except Problem as problem:
+        if problem.slug not in ("no-weights", "not-an-adapter"):
+            raise
+    # An earlier download may have been cut off.
+    return _open_folder(ref, hub_folder(ref, None, place, complete=False))
+
+
+def _open_folder(ref: str, folder: Path) -> AdapterSource:
+    if not (folder / CONFIG_NAME).exists():
+        raise _not_an_adapter(ref, str(folder))
+    config = read_adapter_config(folder)
+    path = str(folder / WEIGHTS_NAME)
+    if not Path(path).exists():
+        raise _no_weights(folder)
+    stored = open_file(ref, Path(path))
+    try:
+        contents = sort_tensors(list(stored.checkpoint.tensors.values()), config, path)
+        if not contents.products and not contents.replaced:
+            raise damaged("no-weights", "This adapter holds no tensors, so it changes nothing.", path)
+        return AdapterSource(_checkpoint(ref, folder, contents, stored), contents, stored)
+    except BaseException:
+        stored.close()
+        raise
+
+
+def _checkpoint(ref: str, folder: Path, contents: Contents, stored: FileSource) -> Checkpoint:
+    # The offsets are those of the stored tensors, so that a sweep goes through the file in its order.
+    made = {name: TensorInfo(name, one.shape, "F32", 0, one.left.offset) for name, one in contents.products.items()}
+    whole = {name: TensorInfo(name, one.shape, "F32", 0, one.offset) for name, one in contents.replaced.items()}
+    files = (*stored.checkpoint.files, _config_file(folder / CONFIG_NAME))
+    tensors = dict(sorted({**made, **whole}.items()))
+    return Checkpoint(ref, "adapter", str(folder), files, tensors, replaces=frozenset(whole))
+
+
+def _config_file(path: Path) -> FileInfo:
+    """The config as one of the adapter's files, since its alpha decides the numbers as much as the weights do."""
+    content = path.read_bytes()
+    return FileInfo(str(path), len(content), hashlib.sha256(content).hexdigest())
+
+
+def _not_an_adapter(ref: str, path: str) -> Problem:
+    message = f"This is no adapter: there is no {CONFIG_NAME} here. A full model becomes a Delta when its base is subtracted."
+    return damaged("not-an-adapter", message, path, fix=f'checkpoint("{ref}") - base')
+
+
+def _no_weights(folder: Path) -> Problem:
+    pickled = sorted(path.name for pattern in PICKLED for path in folder.glob(pattern))
+    if pickled:
+        message = (
+            f"This adapter's weights are pickled ({pickled[0]}), which can run code when they are opened. "
+            "Weights are read from safetensors files."
+        )
+        fix = "load the adapter with peft and save it again: save_pretrained writes safetensors"
+        return damaged("pickled-weights", message, str(folder), fix=fix)
+    message = f"This folder holds an adapter's config and no {WEIGHTS_NAME}."
+    return damaged("no-weights", message, str(folder), fix=f"put {WEIGHTS_NAME} beside {CONFIG_NAME}")
