@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -35,6 +35,7 @@ def gathered(fold: Streaming, pieces: list[Tensor]) -> Streaming:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None)  # a busy machine is no fault
 @given(items=values, at=cuts, turn=st.booleans())
 def test_a_cut_stream_answers_like_the_whole(kind: str, items: list[float], at: list[int], turn: bool) -> None:
     pieces = parts(torch.tensor(items), at)
@@ -45,6 +46,7 @@ def test_a_cut_stream_answers_like_the_whole(kind: str, items: list[float], at: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None)  # a busy machine is no fault
 @given(items=values, at=cuts)
 def test_an_empty_statistic_joins_without_a_trace(kind: str, items: list[float], at: list[int]) -> None:
     fold = gathered(KINDS[kind](), parts(torch.tensor(items), at))
@@ -63,6 +65,7 @@ def found_by(pieces: list[Tensor], rank: float, precision: str) -> float:
 
 
 @pytest.mark.parametrize("precision", ["F32", "F64"])
+@settings(deadline=None)  # a busy machine is no fault
 @given(items=values, at=cuts, rank=st.floats(-2, 70))
 def test_an_order_statistic_is_the_sorted_values_entry(
     precision: str, items: list[float], at: list[int], rank: float
@@ -73,6 +76,7 @@ def test_an_order_statistic_is_the_sorted_values_entry(
     assert found_by(parts(tensor, at), rank, precision) == expected
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(items=st.lists(st.floats(allow_nan=False), min_size=1, max_size=40), rank=st.integers(0, 39))
 def test_float64_orders_keep_all_bits(items: list[float], rank: int) -> None:
     found = found_by([torch.tensor(items, dtype=torch.float64)], rank, "F64")
