@@ -51,7 +51,8 @@ class Fold(Data):
     `kind` order takes two rounds (histograms of the high, then the low half of the float's bits), each a phase (tensor
     reach) or a stage (model reach) of its own; `round` tells which this is. `state` numbers the statistic within the
     program, so that the second round finds the first one's result. Tensor reach: the answer goes to scalar register
-    `out` after the last round. Model reach: `stat` is the index into the task's `stats`, which gives its name.
+    `out` after the last round. Model reach: `stat` is the index into the task's `stats`, which gives its name. A scalar
+    `source` is seen once per task, when the phase is through: before `after` for tensor reach, behind it for model reach.
     """
 
     kind: Literal["total", "smallest", "largest", "order"]

@@ -108,7 +108,7 @@ class Context:
                 self._watch.read(self._read_for(leaf.input, len(part)))
 
     def _read_for(self, number: int, count: int) -> int:
-        """The bytes read for `count` bytes of an input: for an adapter its weights file, once, as in the plan's costs."""
+        """The bytes read for `count` bytes of an input; an adapter counts as its file, once, as in the plan's costs."""
         checkpoint = self.sources[number].checkpoint
         if checkpoint.kind != "adapter":
             return count
