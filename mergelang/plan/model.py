@@ -52,7 +52,7 @@ class Fold(Data):
     reach) or a stage (model reach) of its own; `round` tells which this is. `state` numbers the statistic within the
     program, so that the second round finds the first one's result. Tensor reach: the answer goes to scalar register
     `out` after the last round. Model reach: `stat` is the index into the task's `stats`, which gives its name. A scalar
-    `source` is seen once per task, when the phase is through: before `after` for tensor reach, behind it for model reach.
+    `source` is seen once per task, when the phase is through: before `after` (tensor reach) or behind it (model reach).
     """
 
     kind: Literal["total", "smallest", "largest", "order"]
