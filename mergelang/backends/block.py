@@ -9,7 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from mergelang.backends import kernels, scalars
+from mergelang import scalars
+from mergelang.backends import kernels
 from mergelang.backends.kernels import KERNELS
 from mergelang.backends.masks import full
 from mergelang.backends.random import fill_uniform

@@ -29,6 +29,8 @@ class Lane(Protocol):
 
 
 class CpuLane:
+    """The lane in which host memory is the device's memory."""
+
     device = torch.device("cpu")
 
     @contextmanager

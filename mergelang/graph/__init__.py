@@ -1,0 +1,1 @@
+"""What a recipe means: one small graph of typed, interned operations over whole models."""

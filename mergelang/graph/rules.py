@@ -85,6 +85,7 @@ _WEIGHT_ALGEBRA: dict[str, Callable[..., Weight | None]] = {
 
 
 def scaled(weight: Weight, factor: Weight, node: Typed) -> Weight:
+    """The product of two weights; `node` names it as an unknown where it grows too long."""
     product = weight * factor
     return product if product.terms <= MOST_TERMS else unknown(node.id)
 
@@ -93,11 +94,13 @@ def scaled(weight: Weight, factor: Weight, node: Typed) -> Weight:
 
 
 def add(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """Like and like, or a Model and a Delta; sums of Models add their weights."""
     left, right = args
     return Type(_sum_unit(left, right, ONE), join(left.type.grain, right.type.grain))
 
 
 def sub(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """As `add`; Models of equal weight leave a Delta."""
     left, right = args
     return Type(_sum_unit(left, right, -ONE), join(left.type.grain, right.type.grain))
 
@@ -130,6 +133,7 @@ def _unlike_sum(left: Typed, right: Typed, how: str) -> str:
 
 
 def mul(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """Powers of change add their exponents; a Model is weighted by plain numbers only."""
     left, right = args
     grain = join(left.type.grain, right.type.grain)
     a, b = left.type.unit, right.type.unit
@@ -147,6 +151,7 @@ def mul(args: Sequence[Typed], attrs: Attrs) -> Type:
 
 
 def div(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """Powers of change subtract their exponents; a Model is divided by plain numbers only."""
     left, right = args
     grain = join(left.type.grain, right.type.grain)
     a, b = left.type.unit, right.type.unit
@@ -202,6 +207,7 @@ def drops(args: Sequence[Typed], attrs: Attrs) -> Type:
 
 
 def raw(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """Whatever it is becomes plain numbers."""
     return Type(PLAIN, args[0].type.grain)
 
 
@@ -250,6 +256,7 @@ def compare(args: Sequence[Typed], attrs: Attrs) -> Type:
 
 
 def choose(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """The kind that both sides share, chosen by plain numbers."""
     condition, yes, no = args
     plain((condition,), {})
     if isinstance(yes.type.unit, Place) and yes.type.unit == no.type.unit:
@@ -297,6 +304,7 @@ def order(args: Sequence[Typed], attrs: Attrs) -> Type:
 
 
 def count(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """A plain number per reach."""
     return Type(PLAIN, reach(args[-1], attrs))
 
 
@@ -310,6 +318,7 @@ def ranks(args: Sequence[Typed], attrs: Attrs) -> Type:
 
 
 def reach(subject: Typed, attrs: Attrs) -> Grain:
+    """The grain of a statistic of the subject: that of its `per`, which must be coarser than the subject."""
     grain = Grain[str(attrs["per"]).upper()]
     fine = subject.type.grain
     if join(grain, fine) != fine or grain == fine:
@@ -321,6 +330,7 @@ def reach(subject: Typed, attrs: Attrs) -> Grain:
 
 
 def chance(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """A mask with one number per weight, by a plain chance."""
     plain(args[:1], attrs)
     return Type(PLAIN, Grain.WEIGHT)
 

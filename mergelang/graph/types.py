@@ -59,6 +59,8 @@ CHANGE = Power(Fraction(1))
 
 @dataclass(frozen=True, slots=True)
 class Type:
+    """What a value is and how finely it varies."""
+
     unit: Unit
     grain: Grain
 

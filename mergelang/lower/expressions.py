@@ -155,6 +155,7 @@ def arithmetic(world: World, op: str, pair: list[Value], expr: tree.Binary) -> V
 
 
 def power(world: World, value: Node, exponent: Node, expr: tree.Binary) -> Value:
+    """The value to a literal power. Raises Problem `power-not-known`."""
     known = constant_value(exponent)
     if known is None:
         message = "The power must be a number known while compiling; for others write `exp(power * log(x))`."

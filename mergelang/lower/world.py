@@ -18,6 +18,8 @@ INPUT_OPS = {"checkpoint": "input", "given": "input", "adapter": "adapter", "fie
 
 @dataclass(slots=True)
 class World:
+    """What every part of the lowering shares."""
+
     maker: Maker
     library: Library
     expanding: list[Function] = field(default_factory=list)

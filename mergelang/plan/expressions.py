@@ -165,7 +165,7 @@ class Table:
         return self.make(op, tuple(args), widest(args), **attrs)
 
     def _scalar(self, op: str, args: list[Expression], attrs: dict[str, int | float | str]) -> float:
-        from mergelang.backends.scalars import apply
+        from mergelang.scalars import apply
 
         return apply(op, [float(arg.attr("value")) for arg in args], attrs)
 

@@ -48,6 +48,7 @@ class Space:
 
 
 def space_of(keys: dict[str, Key], support: frozenset[str] | None = None) -> Space:
+    """The space of these tensors; statistics count the floats among its support, or all floats."""
     ordered = dict(sorted(keys.items()))
     floats = frozenset(name for name, key in ordered.items() if key.is_float)
     return Space(ordered, floats if support is None else support & floats, layer_map(ordered))

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping
 from fractions import Fraction
 
-from mergelang.backends.scalars import apply
 from mergelang.graph.exact import exactly
 from mergelang.graph.node import Node, in_order
 from mergelang.graph.types import Grain
 from mergelang.plan.spaces import Space, chosen_arms
 from mergelang.problem import Bug
+from mergelang.scalars import apply
 from mergelang.span import FileSpot
 
 Number = Fraction | float

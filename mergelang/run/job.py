@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mergelang.backends import scalars
+from mergelang import scalars
 from mergelang.backends.block import Numbers, numbers_of
 from mergelang.backends.folds import Streaming
 from mergelang.backends.grid import grid_of

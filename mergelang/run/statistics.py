@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from mergelang.backends.folds import Extreme, Streaming, Total
 from mergelang.backends.order import START, Found, Order, rounds, value_of
-from mergelang.backends.scalars import apply
 from mergelang.plan.model import Scalar, Stage, Stat
+from mergelang.scalars import apply
 
 
 def start_fold(kind: str, found: Found = START) -> Streaming:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from run.build import BUDGETS, load, one_phase, raw, run, same_plan, store
 
-from mergelang.backends import scalars
+from mergelang import scalars
 from mergelang.backends.kernels import KERNELS
 from mergelang.backends.registers import allocate
 from mergelang.graph.ops import OPS
