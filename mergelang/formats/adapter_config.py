@@ -105,15 +105,19 @@ def _refuse_unsupported(words: Mapping[str, object], path: str) -> None:
             raise unsupported(what, path, name)
     start = words.get("init_lora_weights")
     if start not in _PLAIN_STARTS:
-        raise unsupported(f'was started as "{start}", which changes the weights that it is added to', path, "init_lora_weights")
+        what = f'was started as "{start}", which changes the weights that it is added to'
+        raise unsupported(what, path, "init_lora_weights")
 
 
 def _number(value: object, name: str, path: str, whole: bool = False) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and -_MOST <= value <= _MOST:
-        if not whole or (value >= 1 and value == int(value)):
-            return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and _fits(value, whole):
+        return value
     needed = "a whole number from 1 up" if whole else "a number"
     raise _bad(f"must give `{name}` as {needed}", path, name, f'"{name}": 16')
+
+
+def _fits(value: float, whole: bool) -> bool:
+    return 1 <= value <= _MOST and value == int(value) if whole else -_MOST <= value <= _MOST
 
 
 def _pattern(value: object, name: str, path: str, whole: bool = False) -> dict[str, float]:
@@ -125,7 +129,7 @@ def _pattern(value: object, name: str, path: str, whole: bool = False) -> dict[s
         try:
             re.compile(key)
         except (re.error, RecursionError, OverflowError):
-            raise _bad(f"holds a pattern that cannot be read in `{name}`", path, name, f'"{name}": {{}}') from None
+            raise _bad(f"must give `{name}` as regular expressions", path, name, f'"{name}": {{}}') from None
     return {key: _number(one, name, path, whole) for key, one in value.items()}
 
 
@@ -138,4 +142,5 @@ def _texts(value: object, name: str, path: str) -> tuple[str, ...]:
 
 
 def _bad(what: str, path: str, part: str, fix: str) -> Problem:
-    return damaged("bad-adapter-config", f"The config of a LoRA adapter {what}, and this one does not.", path, part, fix)
+    message = f"The config of a LoRA adapter {what}, and this one does not."
+    return damaged("bad-adapter-config", message, path, part, fix)

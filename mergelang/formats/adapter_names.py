@@ -68,7 +68,7 @@ def sort_tensors(tensors: Sequence[TensorInfo], config: AdapterConfig, path: str
 
 def _put(table: dict[str, TensorInfo], key: str, info: TensorInfo, path: str) -> None:
     if key in table:
-        raise unsupported(f'holds two tensors for one part, as if it were two adapters: "{table[key].name}"', path, info.name)
+        raise unsupported(f'holds "{table[key].name}" and "{info.name}", which say the same', path, info.name)
     if not info.is_float:
         raise unsupported(f"holds {info.dtype} numbers, which are no plain weights", path, info.name)
     table[key] = info
@@ -99,11 +99,11 @@ def _product(module: str, pair: Mapping[str, TensorInfo], embedding: bool, confi
         raise _damaged(f'"{module}" has the factor "{held.name}" and lacks the other one.', path, held.name)
     a, b = pair["A"], pair["B"]
     if len(a.shape) != 2 or len(b.shape) != 2:
-        raise unsupported(f"changes a convolution, whose factors have {max(len(a.shape), len(b.shape))} dimensions", path, a.name)
+        raise unsupported(f'changes "{module}", a convolution or the like: its factors are no matrices', path, a.name)
     rank = config.rank_of(module)
     if a.shape[0] != rank or b.shape[1] != rank:
-        shapes = f"{list(a.shape)} and {list(b.shape)}"
-        raise _damaged(f'The config gives "{module}" the rank {rank}, and its factors have the shapes {shapes}.', path, a.name)
+        shapes = f"its factors have the shapes {list(a.shape)} and {list(b.shape)}"
+        raise _damaged(f'The config gives "{module}" the rank {rank}, and {shapes}.', path, a.name)
     name, scale = f"{module}.weight", config.scale_of(module)
     if embedding or config.transposed:
         return Product(name, a, b, True, scale)

@@ -132,7 +132,7 @@ def _open(ref: str, path: Path, place: Place) -> AdapterSource:
         return _open_folder(ref, path)
     if not path.exists() and is_hub_name(ref):
         return _open_from_hub(ref, place)
-    message = f'There is no folder "{ref}" ({path}). An adapter is a folder that holds {CONFIG_NAME} and {WEIGHTS_NAME}.'
+    message = f'There is no folder "{ref}" ({path}). An adapter is a folder with {CONFIG_NAME} and {WEIGHTS_NAME}.'
     fix = "give the adapter's folder, seen from the recipe, or a hub name like org/name"
     raise Problem("not-found", message, place, fix=fix, also=(FileSpot(str(path.parent)),))
 
@@ -181,7 +181,7 @@ def _config_file(path: Path) -> FileInfo:
 
 
 def _not_an_adapter(ref: str, path: str) -> Problem:
-    message = f"This is no adapter: there is no {CONFIG_NAME} here. A full model becomes a Delta when its base is subtracted."
+    message = f"This is no adapter: it has no {CONFIG_NAME}. A full model becomes a Delta when its base is subtracted."
     return damaged("not-an-adapter", message, path, fix=f'checkpoint("{ref}") - base')
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from mergelang.catalog import Checkpoint
 from mergelang.plan.mismatch import MOST_NAMES
@@ -12,57 +13,82 @@ from mergelang.span import Place
 # What an adapter does to a tensor of its Model: where its Delta comes from.
 UNTOUCHED, CHANGED, REPLACED = -1, 0, 1
 
-Shapes = Mapping[str, tuple[int, ...]]
+_FIX = "name the Model it was trained on: adapter(..., on = base)"
+
+
+class Held(Protocol):
+    """A tensor of the Model."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def is_float(self) -> bool: ...
 
 
 def misfit(
-    adapter: Checkpoint, model: Shapes, tied: Mapping[str, str], model_name: str, place: Callable[[], Place]
+    adapter: Checkpoint, model: Mapping[str, Held], tied: Mapping[str, str], name: str, place: Callable[[], Place]
 ) -> Problem | None:
     """The Problem of an adapter whose tensors are not those of the Model, all of one kind together, or None.
 
-    `tied` maps names to the tensors that the Model uses in their place.
+    `tied` maps names to the tensors that the Model uses in their place; `name` is what a person calls the Model.
     """
-    shared = [name for name in adapter.tensors if name in tied or name in tied.values()]
+    shared = [one for one in adapter.tensors if one in tied or one in tied.values()]
     if shared:
-        return _on_tied(adapter.ref, shared, tied, place())
-    on = f"`{model_name}`" if model_name else "the Model it is on"
-    unknown = [name for name in adapter.tensors if name not in model]
+        return _on_tied(adapter.ref, shared[0], tied, place())
+    on = f"`{name}`" if name else "the Model it is on"
+    unknown = [one for one in adapter.tensors if one not in model]
     if unknown:
         return _unknown(adapter.ref, unknown, on, place())
-    differing = [name for name, info in adapter.tensors.items() if info.shape != model[name]]
-    return _other_shapes(adapter, model, differing, on, place()) if differing else None
+    if any(info.shape != model[one].shape for one, info in adapter.tensors.items()):
+        return _other_shapes(adapter, model, on, place())
+    whole = [one for one in adapter.tensors if not model[one].is_float]
+    return _no_floats(adapter.ref, whole, on, place()) if whole else None
 
 
-def _on_tied(ref: str, shared: list[str], tied: Mapping[str, str], place: Place) -> Problem:
-    canonical = tied.get(shared[0], shared[0])
+def _on_tied(ref: str, changed: str, tied: Mapping[str, str], place: Place) -> Problem:
+    canonical = tied.get(changed, changed)
     partners = sorted({canonical, *(name for name, kept in tied.items() if kept == canonical)})
     message = (
-        f"`{ref}` changes {shared[0]}, but in the Model {' and '.join(partners)} are one tensor. "
+        f"`{ref}` changes {changed}, but in its Model {' and '.join(partners)} are one tensor. "
         "The change was learnt for one of its uses, and a merge would put it into all of them."
     )
-    return Problem("adapter-on-tied", message, place, fix=f'save the base with its own {partners[0]} (set "tie_word_embeddings": false)')
+    fix = 'save the base with "tie_word_embeddings": false, and so with a tensor for each use'
+    return Problem("adapter-on-tied", message, place, fix=fix)
 
 
 def _unknown(ref: str, names: list[str], on: str, place: Place) -> Problem:
-    count = f"{len(names)} tensor{'s' * (len(names) > 1)}"
     message = (
-        f"`{ref}` changes {count} that {on} does not have:\n\n" + _listed([f"    {name}" for name in names]) + "\n\n"
+        f"`{ref}` changes {_counted(names)} that {on} does not have:\n\n{_listed(names)}\n\n"
         "An adapter fits only the Model it was trained on, under the names that Model has."
     )
-    return Problem("adapter-does-not-fit", message, place, fix="name the model it was trained on: adapter(..., on = base)")
+    return Problem("adapter-does-not-fit", message, place, fix=_FIX)
 
 
-def _other_shapes(adapter: Checkpoint, model: Shapes, names: list[str], on: str, place: Place) -> Problem:
-    lines = [f"    {name}: {list(adapter.tensors[name].shape)} and {list(model[name])}" for name in names]
+def _other_shapes(adapter: Checkpoint, model: Mapping[str, Held], on: str, place: Place) -> Problem:
+    pairs = {one: (info.shape, model[one].shape) for one, info in adapter.tensors.items()}
+    differing = {one: pair for one, pair in pairs.items() if pair[0] != pair[1]}
+    lines = [f"{one}: {list(ours)} and {list(theirs)}" for one, (ours, theirs) in differing.items()]
     message = (
         f"`{adapter.ref}` and {on} have tensors of different shapes:\n\n{_listed(lines)}\n\n"
         "An adapter fits only the Model it was trained on."
     )
-    if all(adapter.tensors[name].shape == model[name][::-1] for name in names):
+    if all(ours == theirs[::-1] for ours, theirs in differing.values()):
         message += " These are each other's transposes, as when `fan_in_fan_out` is wrong in adapter_config.json."
-    return Problem("adapter-does-not-fit", message, place, fix="name the model it was trained on: adapter(..., on = base)")
+    return Problem("adapter-does-not-fit", message, place, fix=_FIX)
+
+
+def _no_floats(ref: str, names: list[str], on: str, place: Place) -> Problem:
+    message = (
+        f"`{ref}` changes {_counted(names)} that {on} holds as whole numbers:\n\n{_listed(names)}\n\n"
+        "To whole numbers no change is added: they are codes or counters, and are copied as they are."
+    )
+    return Problem("adapter-does-not-fit", message, place, fix=_FIX)
+
+
+def _counted(names: list[str]) -> str:
+    return f"{len(names)} tensor{'s' * (len(names) > 1)}"
 
 
 def _listed(lines: list[str]) -> str:
-    more = len(lines) - MOST_NAMES
-    return "\n".join(lines[:MOST_NAMES] + ([f"    ... and {more} more"] if more > 0 else []))
+    more = [f"... and {len(lines) - MOST_NAMES} more"] if len(lines) > MOST_NAMES else []
+    return "\n".join(f"    {line}" for line in [*lines[:MOST_NAMES], *more])

@@ -178,7 +178,7 @@ def _adapter(finder: _Finder, node: Node) -> Space:
     """
     model, adapter = _need(finder, node, 0), finder.inputs[int(str(node["index"]))]
     tied = {key: value for one in _inputs_below(finder, node) for key, value in one.tied.items()}
-    fault = misfit(adapter, _shapes(model), tied, finder.input_of(model), lambda: finder.place(node))
+    fault = misfit(adapter, model.keys, tied, finder.input_of(model), lambda: finder.place(node))
     if fault is not None:
         raise fault
     parts = {name: REPLACED if name in adapter.replaces else CHANGED for name in adapter.tensors}
