@@ -94,10 +94,11 @@ def _expand(world: World, function: Function, bound: Mapping[str, Bound], span: 
     if function in world.expanding or len(world.expanding) > MOST_NESTED_CALLS:
         message = f"`{function.name}` calls itself. There is no recursion; `fold` goes through a list step by step."
         raise world.maker.problem("recursion", message, span)
+    scope = _given(world, function, bound)
     world.expanding.append(function)
+    with_call(world.maker, span, function)
     try:
-        scope = _arguments(world, function, bound)
-        with_call(world.maker, span, function)
+        _add_defaults(world, function, bound, scope)
         body = expressions.lower(world, scope, function.body)
         return fit(world, body, function.result, function.body.span, f"The result of `{function.name}`")
     finally:
@@ -113,18 +114,22 @@ def without_call(maker: Maker) -> None:
     maker.calls.pop()
 
 
-def _arguments(world: World, function: Function, bound: Mapping[str, Bound]) -> dict[str, Value]:
-    """The body's scope: arguments as their declared types take them, then the defaults, which may use the arguments."""
+def _given(world: World, function: Function, bound: Mapping[str, Bound]) -> dict[str, Value]:
+    """The names the function can see, with the arguments as their declared types take them."""
     scope: dict[str, Value] = dict(function.scope)
     for param in function.params:
         if param.name in bound:
             given = bound[param.name]
             scope[param.name] = fit(world, given.value, param.type, given.span, f"`{param.name}` of `{function.name}`")
+    return scope
+
+
+def _add_defaults(world: World, function: Function, bound: Mapping[str, Bound], scope: dict[str, Value]) -> None:
+    """Adds the values of options that are not given; a default may use the arguments and the options before it."""
     for param in function.params:
         if param.name not in bound and param.default is not None:
             value = expressions.lower(world, scope, param.default)
             scope[param.name] = fit(world, value, param.type, param.span, f"`{param.name}` of `{function.name}`")
-    return scope
 
 
 def _lifts(param: tree.Param, value: Value) -> bool:

@@ -176,6 +176,8 @@ class Table:
         for factor, term in zip(node.args[::2], node.args[1::2], strict=True):
             pair = (self.of(factor, name, space), self.of(term, name, space))
             if number_of(pair[0]) == 0 or number_of(pair[1]) == 0:
+                # What is left out of `origin` is missing from the others' weights, which then do not add up to 1.
+                only_models &= number_of(pair[0]) == 0 or not isinstance(term.type.unit, Place)
                 continue
             (models if is_model(term.type) else others).append(pair)
             only_models &= is_model(term.type) or not isinstance(term.type.unit, Place)
