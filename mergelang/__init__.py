@@ -4,8 +4,23 @@
 >>> merged = ml.merge("base + ties([a - base, b - base])", base=base, a=first, b=second)  # doctest: +SKIP
 """
 
-from mergelang.api import Recipe, compile, merge
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from mergelang.problem import Problem
+
+if TYPE_CHECKING:
+    from mergelang.api import Recipe, compile, merge
 
 __version__ = "0.1.0"
 __all__ = ["Problem", "Recipe", "compile", "merge"]
+
+
+def __getattr__(name: str) -> object:
+    """The compiler's names, imported when first used: `mergelang --help` must not wait for it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from mergelang import api
+
+    return getattr(api, name)

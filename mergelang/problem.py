@@ -62,7 +62,7 @@ def _fix(fix: str) -> list[str]:
 
 
 def _excerpt(place: Place) -> list[str]:
-    if isinstance(place, FileSpot):
+    if isinstance(place, FileSpot) or not place.source.text:
         return []
     first, column = place.source.line_and_column(place.start)
     last, _ = place.source.line_and_column(max(place.start, place.end - 1))

@@ -40,6 +40,8 @@ class Span:
         return Span(self.source, min(self.start, other.start), max(self.end, other.end))
 
     def __str__(self) -> str:
+        if not self.source.text:  # an argument of the command line or of Python, which has no lines
+            return self.source.name
         line, column = self.source.line_and_column(self.start)
         return f"{self.source.name}:{line}:{column}"
 

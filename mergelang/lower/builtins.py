@@ -166,7 +166,7 @@ def _reach(a: Arguments) -> str:
         return "layer"
     if not isinstance(value, ScopeWord):
         words = ", ".join(SCOPE_WORDS)
-        inside = a.span.text.rstrip(")")
+        inside = a.span.text.removesuffix(")")
         raise a.problem(
             "no-reach",
             f"`{a.call.function}` within a model must say over what it is taken: one of {words}.",
@@ -283,9 +283,16 @@ def _stack(a: Arguments) -> Value:
     ends = a.options.get("ends")
     if not isinstance(ends, Node):
         message = "`stack` needs to know which model gives what lies outside the layers: the embeddings, the norm, the head."
-        raise a.problem("no-ends", message, fix="stack(ends = below, [below[0..24], above[20..40]])")
+        raise a.problem("no-ends", message, fix=f"stack(ends = {_first_sliced(a.call)}, {a.spans[0].text})")
     pieces = [a.subject_node(piece) for piece in a.listed()]
     return a.node("stack", ends, *pieces)
+
+
+def _first_sliced(call: tree.Call) -> str:
+    """The text of the model that the first slice of a stack is taken from."""
+    pieces = next((argument.value for argument in call.arguments if argument.name is None), None)
+    first = pieces.items[0] if isinstance(pieces, tree.ListOf) and pieces.items else pieces
+    return first.subject.span.text if isinstance(first, tree.LayersOf) else "base"
 
 
 def _by_pattern(op: str) -> Make:

@@ -41,7 +41,9 @@ def lower_call(world: World, scope: Scope, call: tree.Call) -> Value:
         raise expressions.unknown_name(world, scope, call.function, call.function_span, "method")
     if not isinstance(found, Function):
         message = f"`{call.function}` is {describe_value(found)}, not a method that can be called."
-        raise world.maker.problem("not-a-method", message, call.function_span)
+        inside = ", ".join(argument.span.text for argument in call.arguments)
+        fix = f"{call.function} * ({inside})" if isinstance(found, Node) and len(call.arguments) == 1 else None
+        raise world.maker.problem("not-a-method", message, call.function_span, fix=fix)
     return call_function(world, found, bind(world, scope, call, found), call.span)
 
 
@@ -163,7 +165,8 @@ def _too_many(
     options = [param.name for param in function.params if param.default is not None]
     count = len(subjects)
     takes = f"`{call.function}` takes {_counted(count)} by place ({', '.join(p.name for p in subjects)})"
-    if len(subjects) == 1 and subjects[0].type is not None and subjects[0].type.depth == 1:
+    takes_list = len(subjects) == 1 and subjects[0].type is not None and subjects[0].type.depth == 1
+    if takes_list and not any(isinstance(a.value, tree.ListOf) for a in call.arguments if a.name is None):
         given = ", ".join(a.value.span.text for a in call.arguments if a.name is None)
         return world.maker.problem("wrong-number", f"{takes}, a list.", argument.span, fix=f"{call.function}([{given}])")
     if options:

@@ -190,7 +190,6 @@ def _let_in(world: World, scope: Scope, expr: tree.LetIn) -> Value:
 
 
 def _match(world: World, scope: Scope, expr: tree.Match) -> Value:
-    _check_else(world, expr)
     arms = tuple(_arm_attr(arm) for arm in expr.arms)
     values = [lower(world, scope, arm.value) for arm in expr.arms]
 
@@ -205,16 +204,6 @@ def _arm_attr(arm: tree.Arm) -> tuple[str | int, ...]:
     if arm.layers is not None:
         return ("layers", *arm.layers)
     return ("name", *arm.patterns) if arm.patterns else ("else",)
-
-
-def _check_else(world: World, expr: tree.Match) -> None:
-    if not expr.arms or not expr.arms[-1].is_else:
-        raise world.maker.problem(
-            "no-else", "A match says what happens to every tensor, so its last arm is `else => ...`.", expr.span, fix="else => 0,"
-        )
-    for arm in expr.arms[:-1]:
-        if arm.is_else:
-            raise world.maker.problem("else-not-last", "No arm after `else` is ever reached; `else` goes last.", arm.span)
 
 
 def _layers_of(world: World, scope: Scope, expr: tree.LayersOf) -> Value:

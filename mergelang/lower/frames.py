@@ -23,9 +23,9 @@ def lift(world: World, function: Function, model: Node | Frame, apply: Callable[
         raise world.maker.problem(
             "not-linear",
             f"`{function.name}` is given a Model where it takes a Delta. That makes a Frame, a Model seen through "
-            f"`{function.name}`, but only linear methods can be looked through, and `{function.name}` is not linear.",
+            f"`{function.name}`, but only linear methods can be looked through, and `{function.name}` is not linear. "
+            f"Give it a change, a difference of two Models, and add what it makes to a Model.",
             span,
-            fix=f"{function.name}({span.text.partition('(')[2].rstrip(')').split(',')[-1].strip()} - base)",
         )
 
     def through(delta: Node) -> Node:

@@ -39,12 +39,15 @@ def stand_in(lowered: Lowered, param: tree.Param, numbers: Mapping[str, Fraction
         return maker.number(numbers.get(param.name, Fraction(1, 2)), param.span), ()
     check_type_name(maker, param.type)
     if param.type.depth:
-        parts = [_single(lowered, param.type.name, f"{param.name}{i}", param) for i in range(LIST_LENGTH)]
+        names = [f"{param.name}{i}" for i in range(LIST_LENGTH)]
+        parts = [_single(lowered, param.type.name, name, param, numbers) for name in names]
         return ListValue(tuple(value for value, _ in parts)), tuple(i for _, found in parts for i in found)
-    return _single(lowered, param.type.name, param.name, param)
+    return _single(lowered, param.type.name, param.name, param, numbers)
 
 
-def _single(lowered: Lowered, type_name: str, name: str, param: tree.Param) -> tuple[Value, tuple[int, ...]]:
+def _single(
+    lowered: Lowered, type_name: str, name: str, param: tree.Param, numbers: Mapping[str, Fraction]
+) -> tuple[Value, tuple[int, ...]]:
     maker = lowered.world.maker
     match type_name:
         case "Text":
@@ -54,7 +57,7 @@ def _single(lowered: Lowered, type_name: str, name: str, param: tree.Param) -> t
         case "Scope":
             return ScopeWord("tensor"), ()
         case "Number" | "Share" | "Positive":
-            return maker.number(Fraction(1, 2), param.span), ()
+            return maker.number(numbers.get(name, Fraction(1, 2)), param.span), ()
     model = lowered.world.open("given", name, param.span)
     found = (int(str(model["index"])),)
     if type_name == "Model":

@@ -101,7 +101,7 @@ def _check_names(lowered: Lowered, module: tree.Module) -> None:
     for item in module.items:
         if isinstance(item, tree.Merge) and len(names) > 1 and (item.name is None or names.count(item.name) > 1):
             message = "A recipe with several merges gives each a name of its own."
-            raise Problem("merge-needs-name", message, item.span, fix="merge ... as first")
+            raise Problem("merge-needs-name", message, item.span, fix=f"merge {item.value.span.text} as first")
 
 
 def _import_all(lowered: Lowered, module: tree.Module, folder: Path, importing: tuple[Path, ...]) -> None:
@@ -183,7 +183,7 @@ def _not_a_model(maker: Maker, value: Value, item: tree.Merge) -> Problem:
         return affine_problem(maker, value, span, "`merge`")
     if isinstance(value, Node) and is_delta(value.type):
         message = "`merge` saves a Model, and this is a Delta: a change, to be added to a Model."
-        return maker.problem("merge-needs-model", message, span, fix=f"merge base + {span.text}\nmerge delta({span.text})")
+        return maker.problem("merge-needs-model", message, span, fix=f"merge base + ({span.text})\nmerge delta({span.text})")
     if isinstance(value, Frame):
         message = f"`merge` saves a Model, and this is a Frame: a Model seen through `{value.name}`, to which a Delta can be added."
         return maker.problem("merge-needs-model", message, span)

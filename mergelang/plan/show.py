@@ -22,19 +22,25 @@ def plan_text(plan: Plan) -> str:
 def _head(plan: Plan) -> list[str]:
     budget = plan.budget
     return [
-        f"plan of {plan.digest[:16]} in {plan.precision}" + (", NaN and infinity allowed" if plan.allow_nonfinite else ""),
+        f"plan of {plan.digest[:16]} in {plan.precision}"
+        + (", NaN and infinity allowed" if plan.allow_nonfinite else ""),
         f"  on {budget.device}: {budget.threads} threads, {budget.memory:,} bytes, blocks of {budget.block:,} weights",
     ]
 
 
 def _inputs(plan: Plan) -> list[str]:
-    return ["inputs", *(f"  {number} {one.ref} ({one.kind}, {len(one.files)} files)" for number, one in enumerate(plan.inputs))]
+    return [
+        "inputs",
+        *(f"  {number} {one.ref} ({one.kind}, {len(one.files)} files)" for number, one in enumerate(plan.inputs)),
+    ]
 
 
 def _outputs(plan: Plan) -> list[str]:
     lines = ["outputs"]
     for number, one in enumerate(plan.outputs):
-        lines.append(f"  {number} {one.name}: {len(one.tensors)} tensors" + (f", {len(one.tied)} tied" if one.tied else ""))
+        lines.append(
+            f"  {number} {one.name}: {len(one.tensors)} tensors" + (f", {len(one.tied)} tied" if one.tied else "")
+        )
         lines += [f"    config and tokenizer of input {one.template}"] if one.template >= 0 else []
         lines += [f"    now {one.layers} layers"] if one.layers is not None else []
     return lines

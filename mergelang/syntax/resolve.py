@@ -29,7 +29,7 @@ class Unresolved:
 
 
 def names_written(module: tree.Module, words: Words) -> set[str]:
-    """The names a module's items write. Raises Problem `name-taken` or `reserved-name`."""
+    """The names a module's items write. Raises Problem `name-taken` or `reserved-word`."""
     seen: dict[str, Span] = {}
     for item in module.items:
         if isinstance(item, tree.Let | tree.Def | tree.Knob):
@@ -40,7 +40,7 @@ def names_written(module: tree.Module, words: Words) -> set[str]:
 
 def _check_free(name: str, span: Span, seen: dict[str, Span], words: Words) -> None:
     if name in words.reserved:
-        raise Problem("reserved-name", f"`{name}` is a word of the language and cannot be given another meaning.", span)
+        raise Problem("reserved-word", f"`{name}` is a word of the language and cannot be given another meaning.", span)
     if name in seen:
         raise Problem("name-taken", f"`{name}` is written a second time. A name is written once.", span, also=(seen[name],))
 

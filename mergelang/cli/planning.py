@@ -1,0 +1,66 @@
+"""How a plan is asked for: the options that `compile` and `run` share. None of them is part of a recipe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from mergelang.cli.recipes import Size
+
+if TYPE_CHECKING:
+    from mergelang.plan.build import Request
+    from mergelang.plan.model import Budget, Plan
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+# More threads than this wait for the memory, not for each other.
+MOST_THREADS = 8
+DTYPES = ("BF16", "F16", "F32", "F64", "F8_E4M3", "F8_E5M2")
+OPTIONS = (
+    click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Where to compute.  [default: cpu]"),
+    click.option("--threads", type=click.IntRange(1), help="How many threads compute.  [default: one per core, up to 8]"),
+    click.option("--memory", type=Size(), help="What the weights under way may take, such as 2GiB.  [default: 1GiB]"),
+    click.option("--block", type=click.IntRange(1), help="How many weights are computed at once."),
+    click.option("--dtype", type=click.Choice(DTYPES, case_sensitive=False), help="Save as this.  [default: the inputs']"),
+    click.option("--precision", type=click.Choice(["F32", "F64"], case_sensitive=False), help="Compute in this.  [default: F32]"),
+    click.option("--allow-nonfinite", is_flag=True, help="Let NaN and infinity in inputs and results pass."),
+)  # fmt: skip
+
+
+def planning_options(command: Command) -> Command:
+    """Adds the options that say how to compute and what to save as."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def request_of(given: dict[str, object]) -> Request:
+    """The request that the options make; what is not given keeps its default."""
+    from mergelang.plan.build import Request
+    from mergelang.plan.model import Budget
+
+    kept = {name: given[name] for name in ("dtype", "precision", "allow_nonfinite") if given.get(name)}
+    return Request(budget=budget_of(given, Budget(threads=_cores())), **kept)  # type: ignore[arg-type]
+
+
+def budget_of(given: dict[str, object], before: Budget) -> Budget:
+    """The budget with what the options say in place of what it said before."""
+    import msgspec
+
+    names = ("device", "threads", "memory", "block")
+    return msgspec.structs.replace(before, **{name: given[name] for name in names if given.get(name)})
+
+
+def _cores() -> int:
+    return min(MOST_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def planned(recipe: str, given: dict[str, object], settings: tuple[tuple[str, str], ...]) -> Plan:
+    """The plan of a recipe file, worked out from its inputs' headers."""
+    from mergelang.api import Recipe
+    from mergelang.cli.recipes import compiled
+
+    return Recipe(compiled(recipe, settings), {}).plan(request_of(given))

@@ -1,0 +1,141 @@
+"""`mergelang run`: streams a recipe, or a plan made earlier, into a model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mergelang.cli.planning import planning_options
+from mergelang.cli.recipes import SETTINGS, Size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mergelang.plan.model import Plan
+    from mergelang.run.report import RunReport
+    from mergelang.run.watch import Watcher
+
+IN_THE_PLAN = ("dtype", "precision", "allow_nonfinite")  # what a plan made earlier has settled
+
+
+@click.command()
+@click.argument("recipe", metavar="RECIPE|PLAN.json")
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="A new folder, or a file (*.safetensors)."
+)
+@click.option("--shard-size", type=Size(), help="The most that one weight file holds.  [default: 5GB]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line as the run goes on.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but what goes wrong.")
+@SETTINGS
+@planning_options
+def run(
+    recipe: str,
+    out: Path,
+    shard_size: int | None,
+    as_json: bool,
+    quiet: bool,
+    settings: tuple[tuple[str, str], ...],
+    **given: object,
+) -> None:
+    """Run RECIPE (`-` reads stdin), or a plan that `compile -o` wrote, into OUT."""
+    from mergelang.problem import Problem
+
+    try:
+        plan, references = _plan(recipe, settings, given)
+        report = _run(plan, recipe, out, shard_size, _watcher(plan, as_json, quiet), references)
+    except Problem as problem:
+        if as_json:
+            click.echo(json.dumps(_told(problem)))
+        raise
+    if as_json:
+        click.echo(json.dumps(_facts(report, plan)))
+    elif not quiet:
+        click.echo(_words(report))
+
+
+def _plan(recipe: str, settings: tuple[tuple[str, str], ...], given: dict[str, object]) -> tuple[Plan, Sequence[str]]:
+    """The plan, and the papers that the recipe's methods rest on, which a plan made earlier does not hold."""
+    from mergelang.api import Recipe
+    from mergelang.cli.planning import request_of
+    from mergelang.cli.recipes import compiled
+
+    if recipe.endswith(".json"):
+        return _earlier(Path(recipe), settings, given), ()
+    made = compiled(recipe, settings)
+    return Recipe(made, {}).plan(request_of(given)), sorted(made.lowered.world.sources)
+
+
+def _earlier(path: Path, settings: tuple[tuple[str, str], ...], given: dict[str, object]) -> Plan:
+    import msgspec
+
+    from mergelang.cli.plan_file import read_plan
+    from mergelang.cli.planning import budget_of
+    from mergelang.problem import Problem, nothing_at
+
+    settled = ["--set"] * bool(settings) + [f"--{name.replace('_', '-')}" for name in IN_THE_PLAN if given.get(name)]
+    if settled:
+        message = f"The plan in `{path}` is settled: {' and '.join(settled)} can be given only when it is made."
+        fix = f"mergelang compile RECIPE {settled[0]} ... -o {path}"
+        raise Problem("settled-in-plan", message, nothing_at(str(path)), fix=fix)
+    plan = read_plan(path)
+    return msgspec.structs.replace(plan, budget=budget_of(given, plan.budget))
+
+
+def _run(
+    plan: Plan, recipe: str, out: Path, shard_size: int | None, watch: Watcher, references: Sequence[str]
+) -> RunReport:
+    from mergelang.formats.shards import DEFAULT_SHARD_BYTES
+    from mergelang.problem import nothing_at
+    from mergelang.run.transaction import run_plan
+
+    return run_plan(
+        plan, out, shard_bytes=shard_size or DEFAULT_SHARD_BYTES, watch=watch, place=nothing_at(f"-o {out}"),
+        recipe_name=Path(recipe).name, references=references,
+    )  # fmt: skip
+
+
+def _watcher(plan: Plan, as_json: bool, quiet: bool) -> Watcher:
+    from mergelang.run.progress import JsonLines, watcher_for
+    from mergelang.run.watch import Counter
+
+    if as_json:
+        return JsonLines(sys.stdout, plan.costs.bytes_read)
+    return Counter() if quiet else watcher_for(sys.stderr, plan.costs.bytes_read)
+
+
+def _words(report: RunReport) -> str:
+    from mergelang.inspect import size
+
+    speed = f", {size(round(report.bytes_read / report.seconds))}/s" if report.seconds > 0 else ""
+    lines = [
+        f"read {size(report.bytes_read)}, wrote {size(report.bytes_written)} in {report.seconds:.1f} s{speed}",
+        *(str(path) for path in report.outputs),
+    ]
+    return "\n".join(lines)
+
+
+def _facts(report: RunReport, plan: Plan) -> dict[str, object]:
+    return {
+        "event": "report",
+        "digest": plan.digest,
+        "read": report.bytes_read,
+        "written": report.bytes_written,
+        "seconds": round(report.seconds, 3),
+        "sweeps": [round(seconds, 3) for seconds in report.stage_seconds],
+        "outputs": [str(path) for path in report.outputs],
+    }
+
+
+def _told(problem: object) -> dict[str, object]:
+    from mergelang.problem import Problem
+
+    assert isinstance(problem, Problem)
+    also = [str(place) for place in problem.also]
+    return {
+        "event": "problem", "slug": problem.slug, "message": problem.message, "place": str(problem.place),
+        "fix": problem.fix, "also": also,
+    }  # fmt: skip

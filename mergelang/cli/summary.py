@@ -1,0 +1,86 @@
+"""A plan on one page: what goes in, what comes out, and what it takes."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+from mergelang.catalog import DTYPE_BITS
+from mergelang.inspect import size
+from mergelang.plan.model import Plan, PlannedInput, PlannedOutput
+
+OPS = ("operations", "thousand operations", "million operations", "billion operations", "trillion operations")
+
+
+def summary(name: str, plan: Plan) -> str:
+    """The page as text: inputs, outputs, sweeps, bytes, steps."""
+    return "\n".join([f"{name}  ({plan.digest[:16]})", *_inputs(plan), *_outputs(plan), *_costs(plan)])
+
+
+def _inputs(plan: Plan) -> list[str]:
+    if not plan.inputs:
+        return []
+    rows = [(one.ref, one.kind, _files(one), size(sum(file.size for file in one.files))) for one in plan.inputs]
+    return ["", "inputs", *aligned(rows)]
+
+
+def _files(one: PlannedInput) -> str:
+    return f"{len(one.files)} file{'s' * (len(one.files) != 1)}"
+
+
+def _outputs(plan: Plan) -> list[str]:
+    rows = [
+        (one.name, f"{len(one.tensors):,} tensors", _dtypes(one), size(_nbytes(one)), _notes(one))
+        for one in plan.outputs
+    ]
+    return ["", "outputs", *aligned(rows)]
+
+
+def _dtypes(one: PlannedOutput) -> str:
+    return " ".join(dtype for dtype, _ in Counter(tensor.dtype for tensor in one.tensors).most_common())
+
+
+def _nbytes(one: PlannedOutput) -> int:
+    return sum((math.prod(tensor.shape) * DTYPE_BITS[tensor.dtype] + 7) // 8 for tensor in one.tensors)
+
+
+def _notes(one: PlannedOutput) -> str:
+    notes = [f"{len(one.tied)} tied"] if one.tied else []
+    return ", ".join(notes + ([f"now {one.layers} layers"] if one.layers is not None else []))
+
+
+def _costs(plan: Plan) -> list[str]:
+    costs, programs = plan.costs, plan.programs
+    tasks = [task for stage in plan.stages for task in stage.tasks]
+    copies = sum(len(stage.copies) for stage in plan.stages)
+    steps = sum(len(phase.steps) + len(phase.folds) for program in programs for phase in program.phases)
+    rows = [
+        ("sweeps", f"{costs.sweeps} over the files"),
+        ("reads", size(costs.bytes_read)),
+        ("writes", size(costs.bytes_written)),
+        ("computes", f"{_count(costs.flops)}, in {plan.precision}"),
+        ("memory", f"up to {size(costs.peak_memory)} for weights under way"),
+        ("work", f"{len(tasks):,} tasks by {len(programs)} program{'s' * (len(programs) != 1)} of {steps} steps together"
+                 + (f", {copies:,} tensors copied" if copies else "")),
+    ]  # fmt: skip
+    return ["", *aligned(rows)]
+
+
+def _count(number: int) -> str:
+    """A count as people say it.
+
+    >>> _count(21_500_000)
+    '21.5 million operations'
+    """
+    step = min(max(0, (len(str(number)) - 1) // 3), len(OPS) - 1)
+    return f"{number / 1000**step:.3g} {OPS[step]}"
+
+
+def aligned(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """The rows as indented lines with their columns one below the other."""
+    table = list(rows)
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))] if table else []
+    return [
+        "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+    ]

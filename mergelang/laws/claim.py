@@ -1,0 +1,96 @@
+"""A law for given numbers as a plan of two outputs per claim, and both sides' weights for given models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+from mergelang.formats.memory_source import MemorySource
+from mergelang.graph.node import Graph, Input, Node, Output, in_order
+from mergelang.graph.types import Grain, is_delta, is_model
+from mergelang.laws.draw import STEP, WEIGHTS, Weights
+from mergelang.laws.notation import tensors
+from mergelang.lower.laws import lower_law
+from mergelang.lower.recipe import lower_recipe
+from mergelang.pipeline import optimise
+from mergelang.plan.build import Request, build_plan
+from mergelang.plan.model import Budget, Plan
+from mergelang.problem import Problem
+from mergelang.run.in_memory import run_in_memory
+from mergelang.syntax.tree import Law, Module
+
+# Laws are about the method, not about rounding: both sides in float64. One thread, for there is nothing to share.
+REQUEST = Request(precision="F64", allow_nonfinite=True, budget=Budget(memory=1 << 24, threads=1))
+ZERO: Weights = (0,) * WEIGHTS
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A law ready to be tried: its plan writes the left and the right sides as outputs."""
+
+    plan: Plan
+    refs: tuple[str, ...]  # the stand-in of each input
+    comparison: str
+    pairs: int
+
+
+def trial(module: Module, folder: Path, law: Law, numbers: Mapping[str, Fraction]) -> Trial:
+    """The law with these numbers, through every stage of the compiler. Raises the Problems of a recipe."""
+    lowered = lower_recipe(module, folder, {})
+    claim = lower_law(lowered, law, numbers)
+    graph = lowered.graph
+    graph.outputs = []  # the recipe's own merges are not what is tried
+    for number, (left, right) in enumerate(zip(claim.left, claim.right, strict=True)):
+        graph.outputs += [_output(graph, f"left{number}", left, law), _output(graph, f"right{number}", right, law)]
+    _refuse_files(graph, law)
+    headers = [_source(one.ref, ZERO).checkpoint for one in graph.inputs]
+    plan = build_plan(optimise(graph), headers, REQUEST, "", "")
+    return Trial(plan, tuple(one.ref for one in graph.inputs), claim.comparison, len(claim.left))
+
+
+def sides(tried: Trial, weights: Mapping[str, Weights]) -> list[tuple[Tensors, Tensors]]:
+    """Both sides' tensors, pair by pair, run as any recipe is."""
+    made = run_in_memory(tried.plan, [_source(ref, weights.get(ref, ZERO)) for ref in tried.refs])
+    return [(made[f"left{number}"], made[f"right{number}"]) for number in range(tried.pairs)]
+
+
+def _output(graph: Graph, name: str, node: Node, law: Law) -> Output:
+    kind = "model" if is_model(node.type) else "delta" if is_delta(node.type) else "field"
+    has_tensors = node.type.grain == Grain.WEIGHT and node.reads
+    return Output(name, node if has_tensors else _spread(graph, node, law), law.claim.span, kind)
+
+
+def _spread(graph: Graph, node: Node, law: Law) -> Node:
+    """A number as a Field that holds it everywhere: a factor of ones, which no pass sees through."""
+    place = law.claim.span
+    if not graph.inputs:
+        graph.inputs.append(Input(0, "", "given", place))
+    index = next((one.index for one in graph.inputs if one.kind == "given"), 0)
+    weights = graph.add("sub", graph.add("input", at=place, index=index), graph.add("origin", at=place), at=place)
+    size = graph.add("abs", graph.add("raw", weights, at=place), at=place)
+    return graph.add("mul", graph.add("ge", size, graph.constant(0, at=place), at=place), node, at=place)
+
+
+def _refuse_files(graph: Graph, law: Law) -> None:
+    """A law is tried on stand-ins, so a checkpoint that it names has no weights here."""
+    for node in in_order(graph.roots()):
+        if node.op in ("input", "adapter", "fields") and (one := graph.inputs[int(str(node["index"]))]).kind != "given":
+            message = f'`{law.name}` uses "{one.ref}", but a law is tried on small models made up for its parameters.'
+            fix = f"law {law.name}(m: Model, ...): ..."
+            raise Problem("law-opens-file", message, law.claim.span, fix=fix, also=(one.place,))
+
+
+def _source(ref: str, weights: Weights) -> MemorySource:
+    flat = torch.tensor(weights, dtype=torch.float64) / STEP
+    named, start = {}, 0
+    for name, shape, part in tensors(weights):
+        # A copy for each, since tensors that share their memory count as tied.
+        named[name] = flat[start : start + len(part)].reshape(shape).clone()
+        start += len(part)
+    return MemorySource(ref, named)

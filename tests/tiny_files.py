@@ -1,0 +1,40 @@
+"""Checkpoints of a few weights on disk, for recipes that meet their files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from safetensors.torch import save_file
+from toy import Shape, weights
+
+SHAPES: dict[str, Shape] = {
+    "embed.weight": (6, 4),
+    "layers.0.attention.weight": (4, 4),
+    "layers.0.mlp.weight": (3, 4),
+    "layers.1.attention.weight": (4, 4),
+    "layers.1.mlp.weight": (3, 4),
+    "head.weight": (6, 4),
+}
+FAMILY: dict[str, dict[str, Shape]] = {
+    "base": SHAPES,
+    "a": SHAPES,
+    "b": SHAPES,
+    "extra": SHAPES | {"extra.weight": (2, 2)},
+    "wide": SHAPES | {"head.weight": (8, 4)},
+    "flat": {"embed.weight": (6, 4), "head.weight": (6, 4)},
+}
+
+
+def write_tiny(folder: Path) -> Path:
+    """Writes every model of FAMILY as `folder/NAME/model.safetensors`, and a file that imports itself; gives the folder."""
+    for seed, (name, shapes) in enumerate(FAMILY.items()):
+        (folder / name).mkdir(parents=True)
+        save_file(weights(shapes, seed, ties=True), folder / name / "model.safetensors")
+    (folder / "circle.merge").write_text('import "circle.merge"\n')
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny(tmp_path_factory.mktemp("tiny"))
