@@ -58,9 +58,12 @@ def blocks_of(page: Path) -> list[Block]:
 
 def agrees(shown: str, actual: str) -> bool:
     """Whether the text is as shown; `...` stands for anything, and on a line of its own for any lines."""
-    pattern = re.escape(_trimmed(shown))
-    pattern = re.sub(r"(?m)^[ ]*\\\.\\\.\\\.$", "(?:.*)", pattern.replace("\\ ", " ")).replace("\\.\\.\\.", "[^\n]*?")
-    return re.fullmatch(pattern, _trimmed(actual), re.DOTALL) is not None
+    lines = [".*" if line == "..." else _line_pattern(line) for line in _trimmed(shown).split("\n")]
+    return re.fullmatch("\n".join(lines), _trimmed(actual), re.DOTALL) is not None
+
+
+def _line_pattern(line: str) -> str:
+    return "[^\n]*?".join(re.escape(part) for part in line.split("..."))
 
 
 def _trimmed(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import runpy
 import shlex
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +22,6 @@ from manual_blocks import PAGES, ROOT, STAND_INS, Block, agrees, blocks, blocks_
 from safetensors.torch import save_file
 
 import mergelang as ml
-from docs.make_methods import methods_page
 from mergelang.cli import mergelang
 from mergelang.graph.node import Graph
 from mergelang.lower.builtins import CONSTANTS, FUNCTIONS
@@ -37,6 +37,8 @@ from mergelang.problem import Problem
 from mergelang.span import SourceText
 from mergelang.syntax.parse import parse, parse_expression, parse_recipe
 from mergelang.syntax.tree import Module
+
+methods_page = runpy.run_path(str(ROOT / "docs" / "make_methods.py"))["methods_page"]
 
 MODELS = ("base", "math", "code", "chat")
 OTHER_LANGUAGES = {"text", "sh", "toml"}
@@ -137,6 +139,20 @@ def commands(block: Block) -> list[tuple[list[str], str]]:
     parts = re.split(r"(?m)^\$ mergelang ", block.text)
     assert not parts[0].strip(), f"{block} does not begin with a command"
     return [(shlex.split(line), shown) for line, _, shown in (part.partition("\n") for part in parts[1:])]
+
+
+@pytest.mark.parametrize(
+    ("shown", "actual", "fits"),
+    [
+        ("a\n...\nd", "a\nb\nc\nd", True),
+        ("a ... c", "a b c", True),
+        ("a ... c", "a b\nc", False),
+        ("a\n...\nd", "a\nb\nc", False),
+        ("a.c", "abc", False),
+    ],
+)
+def test_dots_stand_for_part_of_a_line_or_for_lines(shown: str, actual: str, fits: bool) -> None:
+    assert agrees(shown, actual) == fits
 
 
 def test_every_block_is_of_a_kind_that_is_checked() -> None:
