@@ -10,6 +10,7 @@ import math
 import struct
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,38 +45,56 @@ START = Found()
 
 
 class Order:
-    """One round: how many values have each next digit, among those whose leading digits are the ones found before."""
+    """One round: how many values have each next digit, among those whose leading digits are the ones found before.
+
+    Digits are those of the floats' patterns as they are; `narrow` turns those of negative values around, which is
+    cheaper once per bin than once per value.
+    """
 
     def __init__(self, found: Found = START) -> None:
         self._found = found
         self._counts = torch.zeros(BINS, dtype=torch.int64)
-        self._held: list[Tensor] = []
-        self._held_count = 0
+        self._chosen: list[Tensor] = []
+        self._digits: Tensor | None = None
+        self._held = 0
+        self._scratch: Scratch | None = None
 
     def see(self, block: Tensor, chunk: int, scratch: Scratch) -> None:
-        if block.numel():
-            digits = self._digits(block.reshape(-1), scratch)
-            self._held.append(digits)
-            self._held_count += digits.numel()
-            if self._held_count >= HELD:
-                self.settle()
+        pattern = bits(block.reshape(-1))
+        if not pattern.numel():
+            return
+        if self._found.digits:
+            self._chosen.append(_between(pattern, *_range(self._found, pattern.element_size() * 8), scratch))
+            return
+        for part in pattern.split(HELD):
+            self._hold(part, scratch)
 
-    def _digits(self, values: Tensor, scratch: Scratch) -> Tensor:
-        """The next digits, in memory of their own."""
-        ordered = _ascending(values, scratch)
-        shift = values.element_size() * 8 - DIGIT * (self._found.digits + 1)
-        if self._found.digits == 0:
-            return torch.bitwise_right_shift(ordered, shift).add_(BINS // 2)
-        leading = scratch.take("order leading", values.numel(), ordered.dtype)
-        torch.bitwise_right_shift(ordered, shift + DIGIT, out=leading)
-        chosen = _where_equal(ordered, leading, self._found.leading)
-        return chosen.bitwise_right_shift_(shift).bitwise_and_(BINS - 1)
+    def _hold(self, pattern: Tensor, scratch: Scratch) -> None:
+        if self._held + pattern.numel() > HELD:
+            self._count_held()
+        if self._digits is None:
+            self._scratch, self._digits = scratch, scratch.borrow(HELD, pattern.dtype)
+        held = self._digits[self._held : self._held + pattern.numel()]
+        torch.bitwise_right_shift(pattern, pattern.element_size() * 8 - DIGIT, out=held)
+        self._held += pattern.numel()
+
+    def _count_held(self) -> None:
+        # Counting costs a pass over all bins as well, which pays only for many digits at once.
+        if self._digits is not None and self._held:
+            self._counts += torch.bincount(self._digits[: self._held].add_(BINS // 2), minlength=BINS).cpu()
+        self._held = 0
 
     def settle(self) -> None:
-        if self._held:
-            # Counting costs a pass over all bins as well, which pays only for many digits at once.
-            self._counts += torch.bincount(torch.cat(self._held), minlength=BINS).cpu()
-            self._held, self._held_count = [], 0
+        self._count_held()
+        if self._digits is not None and self._scratch is not None:
+            self._scratch.give_back(self._digits)
+            self._digits = self._scratch = None
+        if self._chosen:
+            chosen = torch.cat(self._chosen)
+            shift = chosen.element_size() * 8 - DIGIT * (self._found.digits + 1)
+            digits = _ascending(chosen).bitwise_right_shift_(shift).bitwise_and_(BINS - 1)
+            self._counts += torch.bincount(digits, minlength=BINS).cpu()
+            self._chosen = []
 
     def join(self, other: Streaming) -> None:
         assert isinstance(other, Order)
@@ -85,7 +104,10 @@ class Order:
     def narrow(self, rank: float) -> Found:
         """One digit more. `rank` is the place from 0, rounded down and brought into range; only round 0 looks at it."""
         self.settle()
-        upto = torch.cumsum(self._counts, 0)
+        counts = self._counts
+        if self._found.digits == 0:
+            counts = torch.cat([counts[: BINS // 2].flip(0), counts[BINS // 2 :]])
+        upto = torch.cumsum(counts, 0)
         there = int(upto[-1])
         if there == 0:
             return Found(0, 0, self._found.digits + 1)
@@ -101,7 +123,7 @@ def value_of(found: Found) -> float:
     """The float whose digits have all been found."""
     whole, real, width = ("<i", "<f", 32) if found.digits == 2 else ("<q", "<d", 64)
     pattern = found.leading if found.leading >= 0 else found.leading ^ ((1 << (width - 1)) - 1)
-    return float(struct.unpack(real, struct.pack(whole, pattern))[0])
+    return float(struct.unpack(real, struct.pack(whole, pattern))[0]) + 0.0  # minus zero is zero
 
 
 def _place(rank: float, there: int) -> int:
@@ -110,19 +132,32 @@ def _place(rank: float, there: int) -> int:
     return math.floor(min(max(rank, 0.0), float(there - 1)))
 
 
-def _where_equal(values: Tensor, leading: Tensor, number: int) -> Tensor:
-    """The values whose leading digits are this number, as a new tensor."""
-    if values.device.type != "cpu":
-        return values[leading == number]
-    # Ten times as fast as torch's own selection by a boolean tensor.
-    return torch.from_numpy(values.numpy()[leading.numpy() == number])
+def _range(found: Found, width: int) -> tuple[int, int]:
+    """The least and the largest pattern, as signed whole numbers, of the values with the digits found so far."""
+    rest = width - DIGIT * found.digits
+    first, last = found.leading << rest, (found.leading << rest) | ((1 << rest) - 1)
+    if found.leading >= 0:
+        return first, last
+    flip = (1 << (width - 1)) - 1
+    return last ^ flip, first ^ flip
 
 
-def _ascending(values: Tensor, scratch: Scratch) -> Tensor:
-    """The values' bits as whole numbers that ascend as the values do."""
-    # Adding zero turns minus zero into zero; the copy is needed anyway.
-    pattern = bits(torch.add(values, 0.0, out=scratch.take("order", values.numel(), values.dtype)))
-    width = values.element_size() * 8
-    flip = scratch.take("order flip", values.numel(), pattern.dtype)
-    torch.bitwise_right_shift(pattern, width - 1, out=flip).bitwise_and_((1 << (width - 1)) - 1)
-    return pattern.bitwise_xor_(flip)
+def _between(pattern: Tensor, least: int, largest: int, scratch: Scratch) -> Tensor:
+    """The patterns in this range, as a new tensor."""
+    if pattern.device.type != "cpu":
+        return pattern[(pattern >= least) & (pattern <= largest)]
+    # numpy compares and picks ten times as fast as torch's own boolean tensors.
+    values = pattern.numpy()
+    inside = scratch.take("order inside", len(values), torch.bool).numpy()
+    below = scratch.take("order below", len(values), torch.bool).numpy()
+    np.greater_equal(values, least, out=inside)
+    np.less_equal(values, largest, out=below)
+    np.logical_and(inside, below, out=inside)
+    return torch.from_numpy(values[inside])
+
+
+def _ascending(pattern: Tensor) -> Tensor:
+    """The patterns as whole numbers that ascend as the floats do."""
+    width = pattern.element_size() * 8
+    flip = torch.bitwise_right_shift(pattern, width - 1).bitwise_and_((1 << (width - 1)) - 1)
+    return pattern.bitwise_xor(flip)
