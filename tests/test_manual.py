@@ -77,7 +77,6 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         save_file(weights, folder / "model.safetensors")
         (folder / "config.json").write_text('{"num_hidden_layers": 4}')
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MERGELANG_CACHE", str(tmp_path / ".cache"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
     return tmp_path
 
