@@ -30,10 +30,7 @@ _UNSUPPORTED = {
 _PLAIN_STARTS = (None, True, False, "gaussian", "eva", "orthogonal")
 # Beyond any rank or alpha; larger whole numbers would not even fit a float.
 _MOST = 2**31
-AS_FULL_MODEL = (
-    "merge it with peft (`merge_and_unload`), save the model, and write:\n"
-    'checkpoint("./merged") - base'
-)
+AS_FULL_MODEL = 'merge it with peft (`merge_and_unload`), save the model, and write:\ncheckpoint("./merged") - base'
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +21,7 @@ from mergelang.formats.adapter_source import AdapterSource, open_adapter
 from mergelang.problem import nothing_at
 
 PLACE = nothing_at("test")
+ROOT = Path(__file__).parents[2]
 # Products of float32 numbers are exact in float64, so that rounding once leaves half a unit of float32.
 CLOSE = 2.0**-23
 
@@ -221,3 +225,15 @@ def test_the_weights_file_may_be_named_itself(tmp_path):
     source = open_adapter("a/adapter_model.safetensors", tmp_path, PLACE)
     assert source.checkpoint.path == str(folder)
     assert json.loads((folder / "adapter_config.json").read_text())["r"] == 4
+
+
+def test_opening_an_adapter_imports_no_torch(tmp_path):
+    put_adapter(tmp_path / "a", pair("q", 6, 5))
+    code = (
+        "import sys; from pathlib import Path; from mergelang.formats.adapter_source import open_adapter;"
+        "from mergelang.problem import nothing_at;"
+        f"open_adapter('a', Path({str(tmp_path)!r}), nothing_at('test'));"
+        "sys.exit(', '.join({'torch', 'numpy', 'safetensors', 'huggingface_hub'} & sys.modules.keys()) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
