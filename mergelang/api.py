@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
-from mergelang.lower.recipe import Given, Setting
+from mergelang.lower.recipe import Given, OnDisk, Setting
 from mergelang.pipeline import Compiled, compile_file, compile_text, plan
 from mergelang.plan.build import Request
 from mergelang.plan.model import Budget, Plan
@@ -97,6 +97,5 @@ def _setting(name: str, value: Let) -> Setting:
     if isinstance(value, Mapping):
         return Given(name)
     if isinstance(value, str | Path):
-        path = str(value).replace('"', "%22")
-        return f'checkpoint("{path}")'
+        return OnDisk(str(value))
     return value

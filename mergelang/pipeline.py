@@ -107,7 +107,8 @@ def plan(compiled: Compiled, inputs: Sequence[Checkpoint], request: Request | No
         raise _no_merge(compiled)
     with deep_recursion():
         spaces(compiled.written, inputs)  # faults are found on the graph as written, where every node has its place
-        return build_plan(compiled.graph, inputs, request or Request(), compiled.source.text, compiled.digest)
+        text, digest = compiled.source.text, compiled.digest
+        return build_plan(compiled.graph, inputs, request or Request(), text, digest, compiled.written)
 
 
 def _no_merge(compiled: Compiled) -> Problem:

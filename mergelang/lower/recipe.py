@@ -32,7 +32,14 @@ class Given:
     name: str
 
 
-Setting = Given | str | int | float | Fraction  # a text is an expression in the recipe's notation
+@dataclass(frozen=True, slots=True)
+class OnDisk:
+    """A checkpoint from outside the recipe, by a path whose characters need not be written in the notation."""
+
+    path: str
+
+
+Setting = Given | OnDisk | str | int | float | Fraction  # a text is an expression in the recipe's notation
 
 
 @dataclass(slots=True)
@@ -139,6 +146,8 @@ def _setting_value(lowered: Lowered, name: str, setting: Setting) -> Value:
     at = nothing_at(f"<{name}>")
     if isinstance(setting, Given):
         return lowered.world.open("given", setting.name, at)
+    if isinstance(setting, OnDisk):
+        return lowered.world.open("checkpoint", setting.path, at)
     if isinstance(setting, str):
         source = SourceText(f"<{name}>", setting)
         return lower(lowered.world, lowered.scope, parse_expression(source))

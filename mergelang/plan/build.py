@@ -55,13 +55,22 @@ class Request(Data):
     budget: Budget = Budget()
 
 
-def build_plan(graph: Graph, inputs: Sequence[Checkpoint], request: Request, recipe: str, digest: str) -> Plan:
-    """The plan of an optimised graph over these inputs. Raises the Problems that headers can tell."""
+def build_plan(
+    graph: Graph, inputs: Sequence[Checkpoint], request: Request, recipe: str, digest: str, written: Graph | None = None
+) -> Plan:
+    """The plan of an optimised graph over these inputs. Raises the Problems that headers can tell.
+
+    `written` is the graph before the passes, with the same outputs. A pass may take a Model out of a sum whose weights
+    cancel, but config, dtypes and whole numbers are still told from all that the recipe names.
+    """
     found = spaces(graph, inputs)
+    named = graph if written is None else written
+    told = found if written is None else spaces(written, inputs)
     statics, rounds = Statics(found), ROUNDS[request.precision]
     table = Table(graph, found, statics, rounds)
-    planner = _Planner(graph, inputs, request, found, table, Classes(graph, found, statics), rounds)
-    outputs = planned_outputs(graph, inputs, found, request.dtype)
+    classes, memory = Classes(graph, found, statics), request.budget.memory
+    planner = _Planner(graph, inputs, memory, found, table, classes, rounds, named, told)
+    outputs = planned_outputs(named, inputs, told, request.dtype)
     stages = planner.stages(outputs)
     plan = Plan(
         recipe=recipe,
@@ -110,11 +119,13 @@ _Works = dict[tuple[str, tuple[int, ...], str], _Work]
 class _Planner:
     graph: Graph
     inputs: Sequence[Checkpoint]
-    request: Request
+    memory: int  # of the budget, in bytes
     spaces: dict[int, Space | None]
     table: Table
     classes: Classes
     rounds: int
+    named: Graph  # as the recipe has it, before passes
+    named_spaces: dict[int, Space | None]
     programs: list[Program] = field(default_factory=list)
     _numbers: dict[bytes, int] = field(default_factory=dict)
     _seen: set[tuple[int, str]] = field(default_factory=set)
@@ -173,7 +184,7 @@ class _Planner:
         for tensor in planned.tensors:
             store = Store(index, tensor.name, tensor.dtype)
             if not space.keys[tensor.name].is_float:
-                copies.append(self._buffer(node, tensor, store))
+                copies.append(self._buffer(tensor, store))
                 continue
             like = self.classes.representative(tensor.name, space)
             expression = self.table.of(node, like, space)
@@ -183,8 +194,8 @@ class _Planner:
             else:
                 self._work(tensor.name, space, works).jobs.append(_Job(node, output=index, dtype=tensor.dtype))
 
-    def _buffer(self, node: Node, tensor: PlannedTensor, store: Store) -> Copy:
-        leaves = buffer_leaves(node, tensor.name, self.spaces)
+    def _buffer(self, tensor: PlannedTensor, store: Store) -> Copy:
+        leaves = buffer_leaves(self.named.outputs[store.output].node, tensor.name, self.named_spaces)
         first, *rest = (Leaf(number, name, tensor.dtype) for number, name in leaves)
         return Copy(store, first, tensor.shape, tuple(rest))
 
@@ -221,7 +232,7 @@ class _Planner:
             seeds=tuple(seed_for(node, tensor) for node, tensor in seeds),
             stats=compiled.stats,
             stores=tuple(Store(job.output, work.key, job.dtype) for job in work.jobs if job.output >= 0),
-            resident=nbytes <= self.request.budget.memory // RESIDENT_SHARE,
+            resident=nbytes <= self.memory // RESIDENT_SHARE,
             check=tuple(unseen),
         )
 
