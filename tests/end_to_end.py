@@ -10,6 +10,7 @@ import toy
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+import mergelang as ml
 from mergelang.formats.memory_source import MemorySource
 from mergelang.graph.node import Graph
 from mergelang.pipeline import optimise
@@ -31,6 +32,16 @@ def run_graph(graph: Graph, models: Sequence[Weights], request: Request | None =
     plan = plan_of(optimise(graph), models, request)
     sources = [MemorySource(f"input{number}", model) for number, model in enumerate(models)]
     return list(run_in_memory(plan, sources).values())
+
+
+def tensors(text: str, models: Mapping[str, Weights], request: Request | None = None) -> Weights:
+    """The one Model that a recipe makes of models in memory."""
+    (merged,) = ml.compile(text, **models).tensors(request).values()
+    return merged
+
+
+def in_bf16(models: Mapping[str, Weights]) -> dict[str, Weights]:
+    return {name: {key: x.bfloat16() for key, x in model.items()} for name, model in models.items()}
 
 
 def save_family(folder: Path, models: Mapping[str, Weights]) -> None:
