@@ -27,7 +27,7 @@ FAMILY: dict[str, dict[str, Shape]] = {
 
 
 def write_tiny(folder: Path) -> Path:
-    """Writes every model of FAMILY as `folder/NAME/model.safetensors`, and a file that imports itself; gives the folder."""
+    """The folder, with every model of FAMILY as `NAME/model.safetensors`, and a file that imports itself."""
     for seed, (name, shapes) in enumerate(FAMILY.items()):
         (folder / name).mkdir(parents=True)
         save_file(weights(shapes, seed, ties=True), folder / name / "model.safetensors")

@@ -19,15 +19,19 @@ Command = TypeVar("Command", bound=Callable[..., object])
 # More threads than this wait for the memory, not for each other.
 MOST_THREADS = 8
 DTYPES = ("BF16", "F16", "F32", "F64", "F8_E4M3", "F8_E5M2")
+PRECISIONS = ("F32", "F64")
+CORES = "one per core, up to 8"
 OPTIONS = (
     click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Where to compute.  [default: cpu]"),
-    click.option("--threads", type=click.IntRange(1), help="How many threads compute.  [default: one per core, up to 8]"),
+    click.option("--threads", type=click.IntRange(1), help=f"How many threads compute.  [default: {CORES}]"),
     click.option("--memory", type=Size(), help="What the weights under way may take, such as 2GiB.  [default: 1GiB]"),
     click.option("--block", type=click.IntRange(1), help="How many weights are computed at once."),
-    click.option("--dtype", type=click.Choice(DTYPES, case_sensitive=False), help="Save as this.  [default: the inputs']"),
-    click.option("--precision", type=click.Choice(["F32", "F64"], case_sensitive=False), help="Compute in this.  [default: F32]"),
+    click.option("--dtype", type=click.Choice(DTYPES, case_sensitive=False), help="Save as this.  [default: as it is]"),
+    click.option(
+        "--precision", type=click.Choice(PRECISIONS, case_sensitive=False), help="Compute so.  [default: F32]"
+    ),
     click.option("--allow-nonfinite", is_flag=True, help="Let NaN and infinity in inputs and results pass."),
-)  # fmt: skip
+)
 
 
 def planning_options(command: Command) -> Command:

@@ -55,15 +55,16 @@ def _costs(plan: Plan) -> list[str]:
     tasks = [task for stage in plan.stages for task in stage.tasks]
     copies = sum(len(stage.copies) for stage in plan.stages)
     steps = sum(len(phase.steps) + len(phase.folds) for program in programs for phase in program.phases)
+    copied = f", {copies:,} tensors copied" if copies else ""
+    made_by = f"{len(programs)} program{'s' * (len(programs) != 1)} of {steps} steps together"
     rows = [
         ("sweeps", f"{costs.sweeps} over the files"),
         ("reads", size(costs.bytes_read)),
         ("writes", size(costs.bytes_written)),
         ("computes", f"{_count(costs.flops)}, in {plan.precision}"),
         ("memory", f"up to {size(costs.peak_memory)} for weights under way"),
-        ("work", f"{len(tasks):,} tasks by {len(programs)} program{'s' * (len(programs) != 1)} of {steps} steps together"
-                 + (f", {copies:,} tensors copied" if copies else "")),
-    ]  # fmt: skip
+        ("work", f"{len(tasks):,} tasks by {made_by}{copied}"),
+    ]
     return ["", *aligned(rows)]
 
 

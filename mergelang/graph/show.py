@@ -21,13 +21,16 @@ def graph_text(graph: Graph) -> str:
     nodes = in_order(graph.roots())
     names = _names(nodes)
     uses = _uses(nodes)
-    rows = [(names[node.id], _call(node, names, graph), describe(node.type), _shared(uses[node.id]))
-            for node in nodes if node.op != INLINE]  # fmt: skip
-    rows += [("", f"{output.name or 'merge'} <- {names[output.node.id]}", f"saved as a {output.kind}", "")
-             for output in graph.outputs]  # fmt: skip
-    widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
-    return "\n".join("  ".join((row[0].rjust(widths[0]), row[1].ljust(widths[1]), row[2].ljust(widths[2]), row[3])).rstrip()
-                     for row in rows)  # fmt: skip
+    rows = [
+        (names[node.id], _call(node, names, graph), describe(node.type), _shared(uses[node.id]))
+        for node in nodes
+        if node.op != INLINE
+    ]
+    for output in graph.outputs:
+        rows.append(("", f"{output.name or 'merge'} <- {names[output.node.id]}", f"saved as a {output.kind}", ""))
+    wide = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+    lines = (f"{a:>{wide[0]}}  {b:<{wide[1]}}  {c:<{wide[2]}}  {d}" for a, b, c, d in rows)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def as_networkx(graph: Graph) -> nx.MultiDiGraph[int]:

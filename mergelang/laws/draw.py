@@ -72,12 +72,11 @@ def _families(draw: st.DrawFn, names: list[str]) -> dict[str, Weights]:
     """Weights for each name; now and then two are the same, or one is the other's opposite."""
     found: dict[str, Weights] = {}
     for name in names:
+        # Its own weights are drawn even where another's are taken: so shrinking can go back to them.
+        own = draw(_WEIGHTS)
         like = draw(st.sampled_from(("own", "own", "own", "own", "same", "opposite"))) if found else "own"
-        if like == "own":
-            found[name] = draw(_WEIGHTS)
-        else:
-            other = found[draw(st.sampled_from(list(found)))]
-            found[name] = other if like == "same" else tuple(-weight for weight in other)
+        other = own if like == "own" else found[draw(st.sampled_from(list(found)))]
+        found[name] = tuple(-weight for weight in other) if like == "opposite" else other
     return found
 
 

@@ -84,13 +84,13 @@ def _task(task: Task) -> str:
 
 
 def _scalar(value: Scalar | None) -> str:
-    return f"{value:g}" if isinstance(value, float | int) else str(value)
+    return f"{value:.12g}" if isinstance(value, float | int) else str(value)
 
 
 def _program(number: int, program: Program) -> list[str]:
     names = [f"{LETTERS[kind]}{register}" for register, kind in enumerate(program.kinds)]
-    lines = [f"p{number}: {program.leaves} tensors in, blocks of any {program.reach}s"
-             if program.reach == "weight" else f"p{number}: {program.leaves} tensors in, blocks of whole {program.reach}s"]  # fmt: skip
+    blocks = "any weights" if program.reach == "weight" else f"whole {program.reach}s"
+    lines = [f"p{number}: {program.leaves} tensors in, blocks of {blocks}"]
     lines += [f"  first     {_step(step, names)}" for step in program.before]
     for index, phase in enumerate(program.phases, 1):
         lines += _phase(index, phase, names, len(program.phases))

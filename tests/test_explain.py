@@ -1,0 +1,96 @@
+"""Claim: every message, method and primitive can be explained, and nothing is explained that cannot happen."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mergelang.explain.answer import answer, contents
+from mergelang.explain.entries import entries
+from mergelang.explain.methods import library
+from mergelang.lower.builtins import CONSTANTS, FUNCTIONS
+from mergelang.problem import Problem
+from mergelang.syntax.mistakes import mistakes
+
+ROOT = Path(__file__).parents[1] / "mergelang"
+MISTAKES = Path(__file__).parent / "mistakes"
+MAKERS = ("Problem", "problem", "IllTyped")
+# `tests/formats/test_explain_files.py` and the tests of adapters see to these.
+ELSEWHERE = ("formats",)
+# Names of the two kinds of names that `unknown_name` tells of.
+TOLD_BY_KIND = {"unknown-name", "unknown-method"}
+
+
+def calls(area: str) -> Iterator[ast.Call]:
+    for path in sorted((ROOT / area).rglob("*.py")) if (ROOT / area).is_dir() else [ROOT / area]:
+        yield from (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+
+
+def slugs(area: str) -> set[str]:
+    """The first argument of whatever makes a Problem there."""
+    found: set[str] = set()
+    for call in calls(area):
+        name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+        if name in MAKERS and call.args and isinstance(call.args[0], ast.Constant):
+            found.add(str(call.args[0].value))
+    return found
+
+
+def areas() -> list[str]:
+    return [path.name for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+
+
+RAISED = set().union(*(slugs(area) for area in areas() if area not in ELSEWHERE)) | TOLD_BY_KIND
+RAISED |= {mistake.slug for mistake in mistakes()}
+
+
+def test_every_slug_has_an_entry() -> None:
+    assert len(RAISED) > 100
+    assert RAISED - entries().keys() == set()
+
+
+def test_every_entry_is_of_a_slug() -> None:
+    known = RAISED | {slug for slug, entry in entries().items() if entry.area == "files"}
+    assert entries().keys() - known == set()
+
+
+@pytest.mark.parametrize("area", ["lower", "graph", "plan", "passes", "syntax"])
+def test_every_slug_of_the_compiler_has_a_bad_recipe(area: str) -> None:
+    # An unknown setting stands on the command line, and adapters need files of their own kind.
+    apart = {"unknown-setting"} | {slug for slug in RAISED if slug.startswith("adapter-")}
+    pairs = {path.stem for path in MISTAKES.rglob("*.merge")}
+    assert slugs(area) - pairs - apart == set()
+
+
+def test_no_slug_stands_in_two_files() -> None:
+    import tomllib
+
+    found: list[str] = []
+    for path in sorted((ROOT / "explain").glob("*.toml")):
+        found += tomllib.loads(path.read_text(encoding="utf-8"))
+    assert sorted(found) == sorted(set(found))
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, *CONSTANTS, *(method.name for method in library())])
+def test_every_method_and_word_is_explained(name: str) -> None:
+    assert name in answer(name)
+    assert name in contents()
+
+
+def test_a_method_is_shown_with_its_paper_its_laws_and_its_source() -> None:
+    told = answer("ties")
+    for part in ("def ties(", "TIES-Merging", "yadav2023ties", "law order", "disjoint_merge", "stdlib/ties.merge"):
+        assert part in told
+
+
+def test_every_method_says_what_it_makes() -> None:
+    assert [method.name for method in library() if not method.summary.endswith(".")] == []
+
+
+def test_a_misspelt_name_gets_the_nearest_one() -> None:
+    with pytest.raises(Problem) as caught:
+        answer("tise")
+    assert (caught.value.slug, caught.value.fix) == ("nothing-to-explain", "mergelang explain ties")
