@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mergelang.catalog import Checkpoint
+from mergelang.formats.adapter_source import open_adapter
 from mergelang.formats.open import open_source
 from mergelang.formats.protocols import Source
 from mergelang.plan.model import Plan, PlannedInput
@@ -42,6 +43,8 @@ def _open(planned: PlannedInput, place: Place) -> Source:
     if planned.kind == "memory":
         message = f"The input `{planned.ref}` was a dict of tensors in memory, and a plan does not hold its weights."
         raise Problem("input-in-memory", message, place, fix="run the recipe from Python, where the tensors are")
+    if planned.kind == "adapter":
+        return open_adapter(planned.path, Path.cwd(), place)
     return open_source(planned.path, Path.cwd(), place)
 
 
