@@ -79,6 +79,11 @@ def test_a_recipe_is_read_from_stdin() -> None:
     assert call("compile", "-", stdin=RECIPE).stdout.split("(")[1] == call("compile", "r.merge").stdout.split("(")[1]
 
 
+def test_a_stdin_that_is_no_text_is_a_problem() -> None:
+    result = CliRunner().invoke(mergelang, ["check", "-"], input=b"merge \xff\xfe")
+    assert (result.exit_code, "── unreadable-recipe" in result.stderr) == (2, True)
+
+
 def test_settings_change_the_digest_and_misspelt_ones_are_refused() -> None:
     assert call("compile", "r.merge", "--set", "share=0.7").stdout != call("compile", "r.merge").stdout
     assert "Did you mean `share`?" in call("compile", "r.merge", "--set", "shar=0.7", code=2).stderr

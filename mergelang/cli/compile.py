@@ -39,7 +39,8 @@ def compile_(
 
     made = compiled(recipe, settings)
     if verbose:
-        click.echo(passes_of(made))
+        # Beside what `--emit` prints, which may go into a file.
+        click.echo(passes_of(made), err=emit is not None)
     if emit in WITHOUT_HEADERS and output is None:
         click.echo(_without_headers(made, str(emit)))
         return

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from mergelang.laws import Verdict
+
+NAME_WIDTH = 16
 
 
 @click.command()
@@ -21,28 +21,24 @@ if TYPE_CHECKING:
 @click.pass_context
 def laws(ctx: click.Context, subjects: tuple[str, ...], examples: int, seed: int) -> None:
     """Try to falsify the laws of FILEs or of library METHODs; a law that fails is shown with a small example."""
-    from mergelang.cli.console import show
     from mergelang.cli.faults import DIFFERS
-    from mergelang.laws import run_laws
+    from mergelang.laws import verdicts
 
-    verdicts = [verdict for subject in subjects for verdict in run_laws(subject, examples, seed)]
-    if not verdicts:
+    found = []
+    for subject in subjects:
+        for verdict in verdicts(subject, examples, seed):
+            click.echo(_line(verdict))
+            found.append(verdict)
+    if not found:
         click.echo("There are no laws here. One reads: law alone(a: Delta): mine([a]) == a")
-        return
-    show(_table(verdicts))
-    for verdict in verdicts:
-        if verdict.counterexample is not None:
-            click.echo(f"\n{verdict.counterexample}")
-    if not all(verdict.held for verdict in verdicts):
+    against = [verdict.counterexample for verdict in found if verdict.counterexample is not None]
+    for counterexample in against:
+        click.echo(f"\n{counterexample}")
+    if against:
         ctx.exit(DIFFERS)
 
 
-def _table(verdicts: list[Verdict]) -> RenderableType:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("law", "examples", "", "claim", box=None, pad_edge=False, header_style="bold")
-    for one in verdicts:
-        outcome = Text("held", "green") if one.held else Text("FALSE", "bold red")
-        table.add_row(Text(one.name), str(one.examples), outcome, Text(one.claim))
-    return table
+def _line(one: Verdict) -> str:
+    """A row of the table, printed as soon as it is known: a law of a large method takes a while."""
+    outcome = click.style("held ", "green") if one.held else click.style("FALSE", "red", bold=True)
+    return f"{one.name:<{NAME_WIDTH}}  {one.examples:>5} examples  {outcome}  {one.claim}"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mergelang.pipeline import Compiled
 
 STDIN = "-"
+STDIN_NAME = "<stdin>"
 UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
          "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}  # fmt: skip
 
@@ -58,7 +59,7 @@ def compiled(recipe: str, settings: tuple[tuple[str, str], ...] = ()) -> Compile
     from mergelang.pipeline import compile_file, compile_text
 
     if recipe == STDIN:
-        return compile_text(sys.stdin.read(), "<stdin>", settings=dict(settings))
+        return compile_text(_stdin(), STDIN_NAME, settings=dict(settings))
     return compile_file(Path(recipe), dict(settings))
 
 
@@ -66,7 +67,18 @@ def text_of(file: str) -> tuple[str, str]:
     """The text of a recipe, and the name that messages give it."""
     from mergelang.pipeline import read_recipe
 
-    return (sys.stdin.read(), "<stdin>") if file == STDIN else (read_recipe(Path(file)), file)
+    return (_stdin(), STDIN_NAME) if file == STDIN else (read_recipe(Path(file)), file)
+
+
+def _stdin() -> str:
+    """All of stdin. Raises Problem `unreadable-recipe`."""
+    from mergelang.problem import Problem, nothing_at
+
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError:
+        message = "What stdin holds is no text in UTF-8."
+        raise Problem("unreadable-recipe", message, nothing_at(STDIN_NAME)) from None
 
 
 def folder_of(file: str) -> Path:

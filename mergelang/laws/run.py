@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from mergelang.laws.verdict import Verdict
@@ -19,10 +20,17 @@ def run_laws(subject: str | Path, examples: int = EXAMPLES, seed: int = 0) -> li
 
     Raises the Problems of the file; a Problem that only some values cause counts against the law.
     """
+    return list(verdicts(subject, examples, seed))
+
+
+def verdicts(subject: str | Path, examples: int = EXAMPLES, seed: int = 0) -> Iterator[Verdict]:
+    """The verdicts of `run_laws`, each as soon as it is known."""
     source, folder = _source(subject)
     with deep_recursion():
         module = parse(source)
-        return [_verdict(module, folder, item, examples, seed) for item in module.items if isinstance(item, Law)]
+        for item in module.items:
+            if isinstance(item, Law):
+                yield _verdict(module, folder, item, examples, seed)
 
 
 def _verdict(module: Module, folder: Path, law: Law, examples: int, seed: int) -> Verdict:
