@@ -200,6 +200,16 @@ def test_laws_end_with_one_where_a_law_is_false(tmp_path: Path) -> None:
     assert "FALSE" not in call("laws", file, "--examples", 5).stdout
 
 
+def test_laws_leave_nothing_behind(tmp_path: Path) -> None:
+    file = tmp_path / "mine.merge"
+    file.write_text("law half(a: Delta): 0.5 * a + 0.5 * a == a")
+    here = {"PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-m", "mergelang", "laws", file.name, "--examples", "5"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=here, check=True)
+    assert "held" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.merge"]
+
+
 def test_explain_knows_messages_methods_and_primitives() -> None:
     assert "weights-not-one: Weights that do not add up to 1" in call("explain", "weights-not-one").stdout
     assert "yadav2023ties" in call("explain", "ties").stdout

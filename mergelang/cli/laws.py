@@ -23,7 +23,9 @@ def laws(ctx: click.Context, subjects: tuple[str, ...], examples: int, seed: int
     """Try to falsify the laws of FILEs or of library METHODs; a law that fails is shown with a small example."""
     from mergelang.cli.faults import DIFFERS
     from mergelang.laws import verdicts
+    from mergelang.laws.search import leave_no_folder
 
+    leave_no_folder()
     found = []
     for subject in subjects:
         for verdict in verdicts(subject, examples, seed):

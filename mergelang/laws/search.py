@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import seed as seeded
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from mergelang.laws.draw import Example, examples
 from mergelang.laws.verdict import Counterexample
@@ -41,3 +44,8 @@ def smallest(
     except _Against as failure:
         return failure.found
     return None
+
+
+def leave_no_folder() -> None:
+    """Lets Hypothesis keep its notes among the temporary files, not in `.hypothesis` where a command is run."""
+    set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "mergelang-hypothesis")
