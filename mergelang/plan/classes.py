@@ -28,6 +28,7 @@ class Classes:
         self._numbers = _numbers_used(nodes)
         self._sizes = {node.id: any(inner.op == "size" for inner in in_order([node])) for node in self._numbers}
         self._choices = [node for node in nodes if node.op in CHOOSING and spaces[node.id] is not None]
+        self._schedules = [node for node in nodes if node.op == "match" and node.reads and spaces[node.id] is None]
         self._inputs = [node for node in nodes if node.op in ("input", "fields")]
         self._by_layer = any(node.op in ("total", "smallest", "largest", "order") and node["per"] == "layer" for node in nodes)
         self._known: dict[tuple[str, int], str] = {}
@@ -45,9 +46,10 @@ class Classes:
     def _signature(self, name: str, space: Space) -> tuple[object, ...]:
         numbers = tuple(self._number(node, name, space) for node in self._numbers)
         parts = tuple(self._key_fact(node, name, "part") for node in self._choices)
+        arms = tuple(self._statics.arm(node, name, space) for node in self._schedules)
         dtypes = tuple(self._key_fact(node, name, "dtype") for node in self._inputs)
         group = group_of("layer", name, space) if self._by_layer else ""
-        return (numbers, parts, dtypes, group)
+        return (numbers, parts, arms, dtypes, group)
 
     def _number(self, node: Node, name: str, space: Space) -> object:
         # A number of another part of the graph, where this tensor was dropped, says nothing about it.

@@ -72,6 +72,8 @@ class Table:
                 return self.make("leaf", (), "block", input=int(str(node["index"])), tensor=name, dtype=space.keys[name].dtype)
             case "adapter":
                 return self._adapter(node, name, space)
+            case "match" if self.spaces[node.id] is None:  # of numbers, some of which are statistics
+                return self.of(node.args[self.statics.arm(node, name, space)], name, space)
             case "match" | "select" | "drop" | "rename" | "layer_slice" | "stack":
                 return self._structural(node, name, space.keys[name])
             case "chance":

@@ -113,7 +113,7 @@ class _Finder:
             return left
         pair = (id(left), id(right))
         if pair not in self._same:
-            self._same[pair] = _join(left, right, self.place(node), self)
+            self._same[pair] = _join(left, right, node, self)
         return self._same[pair]
 
     def check_numbers(self, node: Node, space: Space) -> None:
@@ -138,9 +138,11 @@ class _Finder:
         return ""
 
 
-def _join(left: Space, right: Space, place: SourcePlace, finder: _Finder) -> Space:
+def _join(left: Space, right: Space, node: Node, finder: _Finder) -> Space:
     if left.keys.keys() != right.keys.keys() or any(k.shape != right.keys[n].shape for n, k in left.keys.items()):
-        raise mismatch(_shapes(left), _shapes(right), finder.input_of(left), finder.input_of(right), place)
+        names = finder.input_of(left), finder.input_of(right)
+        # Only a fault asks for the place: it is found on the graph as written, and what passes make may have none.
+        raise mismatch(_shapes(left), _shapes(right), *names, finder.place(node))
     support = left.support | right.support
     if support == left.support and all(k.dtype == right.keys[n].dtype for n, k in left.keys.items()):
         return left
@@ -198,7 +200,6 @@ def chosen_arms(node: Node, space: Space, place: SourcePlace) -> dict[str, int]:
     """For every tensor of the space, the number of the arm that takes it. Raises `matches-nothing`."""
     arms = node["arms"]
     assert isinstance(arms, tuple)
-    chosen = {name: next(i for i, arm in enumerate(arms) if _takes(arm, name, space)) for name in space.keys}
     for arm in arms:
         assert isinstance(arm, tuple)
         if arm[0] == "name":
@@ -206,7 +207,14 @@ def chosen_arms(node: Node, space: Space, place: SourcePlace) -> dict[str, int]:
                 _check_pattern(str(pattern), space, place)
         elif arm[0] == "layers" and not any(_takes(arm, name, space) for name in space.keys):
             raise Problem("matches-nothing", f"No tensor lies in the layers {arm[1]}..{arm[2]}.", place)
-    return chosen
+    return fitting_arms(node, space)
+
+
+def fitting_arms(node: Node, space: Space) -> dict[str, int]:
+    """For every tensor of any space, the number of the arm that would take it; an arm may take none."""
+    arms = node["arms"]
+    assert isinstance(arms, tuple)
+    return {name: next(i for i, arm in enumerate(arms) if _takes(arm, name, space)) for name in space.keys}
 
 
 def _takes(arm: object, name: str, space: Space) -> bool:
@@ -222,9 +230,14 @@ def _takes(arm: object, name: str, space: Space) -> bool:
 def _check_pattern(pattern: str, space: Space, place: SourcePlace) -> None:
     if any(matches(pattern, name) for name in space.keys):
         return
+    message = f'No tensor of the model has a name like "{pattern}".'
+    wider_pattern = pattern.replace("**", "*").replace("*", "**")
+    if wider_pattern != pattern and any(matches(wider_pattern, name) for name in space.keys):
+        message += " `*` stays between two dots of a name; `**` crosses them."
+        raise Problem("matches-nothing", message, place, fix=f'"{wider_pattern}"')
     near = near_names(pattern, list(space.keys))
     hint = f" Among its names are: {', '.join(near)}." if near else ""
-    raise Problem("matches-nothing", f'No tensor of the model has a name like "{pattern}".{hint}', place)
+    raise Problem("matches-nothing", message + hint, place)
 
 
 def _match(finder: _Finder, node: Node) -> Space | None:

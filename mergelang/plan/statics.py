@@ -9,10 +9,9 @@ from fractions import Fraction
 from mergelang.graph.exact import exactly
 from mergelang.graph.node import Node, in_order
 from mergelang.graph.types import Grain
-from mergelang.plan.spaces import Space, chosen_arms
+from mergelang.plan.spaces import Space, fitting_arms
 from mergelang.problem import Bug
 from mergelang.scalars import apply
-from mergelang.span import FileSpot
 
 Number = Fraction | float
 
@@ -67,7 +66,7 @@ class Statics:
         """The arm of a match of numbers that takes the tensor."""
         spot = (node.id, id(space))
         if spot not in self._arms:
-            self._arms[spot] = chosen_arms(node, space, FileSpot("a schedule"))
+            self._arms[spot] = fitting_arms(node, space)
         return self._arms[spot][name]
 
     def _size(self, node: Node, name: str) -> int:
