@@ -90,3 +90,35 @@ def test_many_layers_of_one_structure_share_programs_and_stay_apart(ties: bool) 
     plan = recipe.plan(F64)
     assert max(len(stage.tasks) for stage in plan.stages) == len(models["base"])
     assert len(plan.programs) <= 4 * len(plan.stages)  # norms, square and oblong matrices, ends: not one per layer
+
+
+# Found by generated recipes, each kept in its smallest form.
+FOUND = {
+    "a schedule that holds a statistic": """
+        let share = abs(sum(a - base, per = model)) / sum(abs(a - base), per = model)
+        let t = match name { "layers.*.w" => 0.5, "layers.*.b" => depth, else => share }
+        merge t * a + (1 - t) * b""",
+    "factors of several supports, multiplied by a pass": """
+        let part = match name { "head" => 0, else => a - base }
+        let one = sum(part, per = layer) / sum(abs(part), per = layer)
+        let other = sum(b - base, per = layer) / sum(abs(b - base), per = layer)
+        merge base + one * (other * (b - base))""",
+    "a schedule for tensors that another merge leaves out": """
+        merge select("layers.**", base) as short
+        merge base + (match name { "head" => 1, else => depth }) * (a - base) as whole""",
+    "a factor with a unit": """
+        merge base + (a - base) * largest(b - base, per = tensor) / largest(a - base, per = tensor)""",
+    "a statistic of nothing": """
+        let none = match name { "layers.0.b" => a - base, else => 0 }
+        merge base + (a - base) * tanh(raw(sum(drop("**", none), per = model)))""",
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_found_stays_mended(name: str) -> None:
+    models = dict(zip(("base", "a", "b"), toy.small(), strict=True))
+    recipe = ml.compile(FOUND[name], **models)
+    written = recipe.compiled.written
+    expected = evaluate(written, [models[one.ref] for one in written.inputs])
+    for ours, wanted in zip(recipe.tensors(F64).values(), expected, strict=True):
+        assert differing(ours, wanted, F64_TOLERANCE) == []

@@ -185,6 +185,7 @@ def test_a_linear_tree_is_one_weighted_sum(graph: Graph) -> None:
     fine = [node for node in in_order(after.roots()) if node.type.grain == Grain.WEIGHT and node.op != "input"]
     assert len(fine) <= 1  # none at all where everything but one Model cancels
     assert all(node.op == "combine" and {arg.op for arg in node.args[1::2]} == {"input"} for node in fine)
+    assert all(constant_value(factor) != 0 for node in fine for factor in node.args[::2]) or not fine[0].args[2:]
     check_equal(evaluate(graph, toy.small(4)), evaluate(after, toy.small(4)))
 
 
