@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from mergelang.formats.protocols import Source
-    from mergelang.run.transaction import RunReport
+    from mergelang.run.report import RunReport
 
     StateDict = Mapping[str, torch.Tensor]
     Let = Union[StateDict, str, int, float, Fraction, Path]

@@ -23,7 +23,7 @@ class Builder:
             exact = exactly(op, [value for value in values if value is not None], attrs)
             if exact is not None and not (op == "div" and values[1] == 0):
                 return self.graph.constant(exact)
-        return self.graph.add(op, *args, **attrs)
+        return self.graph.add(op, *args, at=None, **attrs)
 
     def again(self, node: Node, args: tuple[Node, ...]) -> Node:
         """The same operation on new arguments."""

@@ -46,7 +46,7 @@ ROUNDS = {"F32": 2, "F64": 4}
 RESIDENT_SHARE = 4
 
 
-class Request(Data):
+class Request(Data, frozen=True):
     """What a plan is asked for beside the recipe: how to compute and what to save as. None of it is in a recipe."""
 
     precision: str = "F32"

@@ -16,6 +16,7 @@ from mergelang.plan.adapter_fit import REPLACED, UNTOUCHED
 from mergelang.plan.spaces import Key, Space
 from mergelang.plan.statics import Number, Statics, group_of, members
 from mergelang.problem import Bug
+from mergelang.scalars import apply
 
 KINDS = {Grain.MODEL: "scalar", Grain.LAYER: "scalar", Grain.TENSOR: "scalar", Grain.ROW: "row", Grain.COLUMN: "column", Grain.WEIGHT: "block"}
 STREAMED = ("total", "smallest", "largest", "order")
@@ -164,16 +165,15 @@ class Table:
                 return args[1] if number_of(args[0]) == 1 else args[0]
         if all(number_of(arg) is not None for arg in args):
             return self.number(self._scalar(op, args, attrs))
-        return self.make(op, tuple(args), widest(args), **attrs)
+        return self.make(op, tuple(args), widest(args), None, **attrs)
 
     def _scalar(self, op: str, args: list[Expression], attrs: dict[str, int | float | str]) -> float:
-        from mergelang.scalars import apply
-
         return apply(op, [float(arg.attr("value")) for arg in args], attrs)
 
     def _combine(self, node: Node, name: str, space: Space) -> Expression:
         """The weighted sum, its Models taken relative to the first one: where all are equal it is exact."""
-        models, others = [], []
+        models: list[tuple[Expression, Expression]] = []
+        others: list[tuple[Expression, Expression]] = []
         only_models = True
         for factor, term in zip(node.args[::2], node.args[1::2], strict=True):
             pair = (self.of(factor, name, space), self.of(term, name, space))

@@ -29,7 +29,7 @@ class Data(msgspec.Struct, frozen=True, omit_defaults=True):
     """Base of everything in a plan: immutable, comparable, JSON by msgspec."""
 
 
-class Step(Data):
+class Step(Data, frozen=True):
     """`out = op(args)` over registers. Besides the elementwise operations of the graph there are:
 
     `load` (attr leaf: the task's leaf, converted to the working precision), `store` (attr slot: args[0] becomes the
@@ -45,7 +45,7 @@ class Step(Data):
     attrs: dict[str, AttrValue] = {}
 
 
-class Fold(Data):
+class Fold(Data, frozen=True):
     """A streaming statistic over a whole tensor, or over the model, fed from register `source` block by block.
 
     `kind` order takes two rounds (histograms of the high, then the low half of the float's bits), each a phase (tensor
@@ -65,7 +65,7 @@ class Fold(Data):
     last: bool = True
 
 
-class Phase(Data):
+class Phase(Data, frozen=True):
     """One pass over the tensor's blocks: `steps` per block, then `after` once on scalars with the folds' answers."""
 
     steps: tuple[Step, ...]
@@ -73,7 +73,7 @@ class Phase(Data):
     after: tuple[Step, ...] = ()
 
 
-class Program(Data):
+class Program(Data, frozen=True):
     """What to compute for one tensor; `before` runs once on scalars, ahead of the first phase.
 
     `reach` says what a block must hold: any weights ("weight"), whole rows ("row") or the whole tensor ("tensor").
@@ -86,7 +86,7 @@ class Program(Data):
     reach: Literal["weight", "row", "tensor"] = "weight"
 
 
-class Leaf(Data):
+class Leaf(Data, frozen=True):
     """A tensor of an input, by the input's number and the tensor's name there."""
 
     input: int
@@ -94,7 +94,7 @@ class Leaf(Data):
     dtype: str
 
 
-class Store(Data):
+class Store(Data, frozen=True):
     """A tensor of an output, by the output's number and the tensor's name there."""
 
     output: int
@@ -102,7 +102,7 @@ class Store(Data):
     dtype: str
 
 
-class Task(Data):
+class Task(Data, frozen=True):
     """One program run on one tensor. `key` names it in progress and errors.
 
     `resident` says that the leaves' bytes stay in memory between the phases; otherwise each phase reads them again.
@@ -121,7 +121,7 @@ class Task(Data):
     check: tuple[int, ...] = ()
 
 
-class Copy(Data):
+class Copy(Data, frozen=True):
     """A tensor that goes to the output as it is. `same` must hold equal bytes (integer buffers), or the run stops."""
 
     store: Store
@@ -130,7 +130,7 @@ class Copy(Data):
     same: tuple[Leaf, ...] = ()
 
 
-class ScalarStep(Data):
+class ScalarStep(Data, frozen=True):
     """`out = op(args)` over model-wide values, once a stage is through. An arg is a number or a value's name."""
 
     op: str
@@ -139,7 +139,7 @@ class ScalarStep(Data):
     attrs: dict[str, AttrValue] = {}
 
 
-class Stat(Data):
+class Stat(Data, frozen=True):
     """A model-wide statistic under its name. `rank` (kind order) is a number or a value's name."""
 
     name: str
@@ -147,7 +147,7 @@ class Stat(Data):
     rank: Scalar | None = None
 
 
-class Stage(Data):
+class Stage(Data, frozen=True):
     """One sweep over the files. `stats` are complete once it is through; then `after` computes with them."""
 
     tasks: tuple[Task, ...] = ()
@@ -156,13 +156,13 @@ class Stage(Data):
     after: tuple[ScalarStep, ...] = ()
 
 
-class PlannedFile(Data):
+class PlannedFile(Data, frozen=True):
     path: str
     size: int
     header_digest: str
 
 
-class PlannedInput(Data):
+class PlannedInput(Data, frozen=True):
     """An input as it was when the plan was made: a run refuses one whose headers have changed."""
 
     ref: str
@@ -171,13 +171,13 @@ class PlannedInput(Data):
     files: tuple[PlannedFile, ...] = ()
 
 
-class PlannedTensor(Data):
+class PlannedTensor(Data, frozen=True):
     name: str
     shape: tuple[int, ...]
     dtype: str
 
 
-class PlannedOutput(Data):
+class PlannedOutput(Data, frozen=True):
     """What one `merge` item writes. `template` is the input whose config and tokenizer files go with it (-1: none)."""
 
     name: str
@@ -187,7 +187,7 @@ class PlannedOutput(Data):
     layers: int | None = None  # the new layer count, where the recipe changed it
 
 
-class Budget(Data):
+class Budget(Data, frozen=True):
     """What the run may use. Bytes for memory; `block` in weights, rounded to whole chunks; none changes a result."""
 
     memory: int = 1 << 30
@@ -196,7 +196,7 @@ class Budget(Data):
     device: str = "cpu"
 
 
-class Costs(Data):
+class Costs(Data, frozen=True):
     """What the run will take: counted, not guessed, but for the peak, which is an upper bound."""
 
     sweeps: int = 0
@@ -206,7 +206,7 @@ class Costs(Data):
     peak_memory: int = 0
 
 
-class Plan(Data):
+class Plan(Data, frozen=True):
     recipe: str  # the text as written
     digest: str  # of the recipe's meaning: names, comments and layout do not count
     inputs: tuple[PlannedInput, ...]

@@ -103,8 +103,8 @@ class _Finder:
             total = self.joined(node, total, space)
         for _, space in own:
             self.joined(node, total, space)
-        for arg, space in found:
-            if space is None:
+        for arg, none in found:
+            if none is None:
                 self.check_numbers(arg, total)
         return total
 
