@@ -42,7 +42,7 @@ def alike(tensor: torch.Tensor, wanted: torch.Tensor, tolerance: float) -> bool:
     return tensor.shape == wanted.shape and torch.allclose(tensor.double(), wanted.double(), tolerance, tolerance)
 
 
-@settings(fixed, max_examples=250)
+@settings(fixed, max_examples=150)
 @given(strategies.graphs(adapters=False))
 def test_in_float64_the_run_equals_the_oracle(case: tuple[Graph, list[Weights]]) -> None:
     graph, models = case
@@ -53,7 +53,7 @@ def test_in_float64_the_run_equals_the_oracle(case: tuple[Graph, list[Weights]])
 def test_in_float32_the_run_equals_the_oracle_but_at_jumps() -> None:
     jumping: list[bool] = []
 
-    @settings(fixed, max_examples=150)
+    @settings(fixed, max_examples=100)
     @given(strategies.graphs(adapters=False))
     def compare(case: tuple[Graph, list[Weights]]) -> None:
         graph, models = case
@@ -68,7 +68,7 @@ def test_in_float32_the_run_equals_the_oracle_but_at_jumps() -> None:
     assert sum(jumping) <= JUMPING_MAY_DIFFER * len(jumping)
 
 
-@settings(fixed, max_examples=120)
+@settings(fixed, max_examples=80)
 @given(strategies.recipes())
 def test_a_recipe_means_what_the_oracle_makes_of_it(text: str) -> None:
     models = dict(zip(("base", "a", "b"), toy.small(), strict=True))
