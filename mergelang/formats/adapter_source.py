@@ -14,8 +14,8 @@ from mergelang.formats.adapter_config import CONFIG_NAME, read_adapter_config
 from mergelang.formats.adapter_names import Contents, Product, sort_tensors
 from mergelang.formats.damage import blocked, damaged
 from mergelang.formats.file_source import FileSource, open_file
-from mergelang.formats.folder import PICKLED
 from mergelang.formats.hub import hub_folder, is_hub_name
+from mergelang.formats.pickle_folder import PICKLED
 from mergelang.problem import Problem
 from mergelang.span import FileSpot, Place
 

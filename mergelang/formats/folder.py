@@ -1,4 +1,4 @@
-"""An input in Hugging Face's layout: a folder with safetensors files, a config and a tokenizer."""
+"""An input in Hugging Face's layout: a folder with weight files, a config and a tokenizer."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from mergelang.formats.damage import DOWNLOAD_AGAIN, damaged
 from mergelang.formats.file_source import FileSource, source_of
 from mergelang.formats.header import Header, read_header
 from mergelang.formats.json_file import read_object
+from mergelang.formats.pickle_folder import PICKLED, pickled_weights
+from mergelang.formats.pickle_header import read_pickle_header, shared
 from mergelang.formats.quantized import refuse_quantized
-from mergelang.formats.shard_index import INDEX_NAME, WeightFiles, find_weights
-from mergelang.formats.sniff import CONVERT_PICKLE
+from mergelang.formats.shard_index import WeightFiles, find_weights
 from mergelang.formats.ties import stored_ties
 from mergelang.problem import Problem
 
@@ -23,23 +24,20 @@ CARRIED = (
     "special_tokens_map.json", "vocab.*", "merges.txt", "added_tokens.json", "chat_template.*",
     "preprocessor_config.json", "processor_config.json", "*.py",
 )  # fmt: skip
-PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 def open_folder(ref: str, folder: Path) -> FileSource:
     """A source over the model in `folder`, its headers read and checked, its weights untouched.
 
-    Raises a Problem for missing or lying files, and for folders that hold an adapter, packed or pickled weights.
+    Raises a Problem for missing or lying files, and for folders that hold an adapter or packed weights.
     """
-    weights = find_weights(folder)
-    if not weights.names:
-        raise _no_weights(ref, folder)
-    headers = [read_header(str(folder / name), number) for number, name in enumerate(weights.names)]
+    weights, headers = _headers(ref, folder)
     tensors = _collect(headers)
     _check_index(folder, weights, headers)
     config = read_object(folder / "config.json", "config-not-json") if (folder / "config.json").exists() else None
     refuse_quantized(str(folder), tensors, config)
-    tied = stored_ties(tensors, config)
+    repeated = stored_ties(tensors, config)
+    tied = {**shared(tuple(tensors.values())), **repeated}
     checkpoint = Checkpoint(
         ref,
         "folder",
@@ -50,7 +48,17 @@ def open_folder(ref: str, folder: Path) -> FileSource:
         config,
         carried_names(folder),
     )
-    return source_of(checkpoint, {name: tensors[name] for name in tied}, headers)
+    return source_of(checkpoint, {name: tensors[name] for name in repeated}, headers)
+
+
+def _headers(ref: str, folder: Path) -> tuple[WeightFiles, list[Header]]:
+    """The weight files of the folder and their headers: safetensors files if there are any, else pickled ones."""
+    weights, read = find_weights(folder), read_header
+    if not weights.names and not (folder / "adapter_config.json").exists():
+        weights, read = pickled_weights(folder), read_pickle_header
+    if not weights.names:
+        raise _no_weights(ref, folder)
+    return weights, [read(str(folder / name), number) for number, name in enumerate(weights.names)]
 
 
 def carried_names(folder: Path) -> tuple[str, ...]:
@@ -80,7 +88,7 @@ def _check_index(folder: Path, weights: WeightFiles, headers: Sequence[Header]) 
         name = absent[0]
         more = f", and {len(absent) - 1} more tensors are missing from their files" if len(absent) > 1 else ""
         message = f'The index says that "{name}" lies in {weights.index[name]}, which does not hold it{more}.'
-        raise damaged("missing-tensor", message, str(folder / INDEX_NAME), name, DOWNLOAD_AGAIN)
+        raise damaged("missing-tensor", message, str(folder / weights.told_by), name, DOWNLOAD_AGAIN)
 
 
 def _no_weights(ref: str, folder: Path) -> Problem:
@@ -89,10 +97,8 @@ def _no_weights(ref: str, folder: Path) -> Problem:
         return damaged("adapter-as-checkpoint", message, str(folder), fix=f'adapter("{ref}", on = base)')
     pickled = sorted(path.name for pattern in PICKLED for path in folder.glob(pattern))
     if pickled:
-        message = (
-            f"This folder holds pickled weights only ({pickled[0]}), which can run code when they are opened. "
-            "Weights are read from safetensors files."
-        )
-        return damaged("pickled-weights", message, str(folder), fix=CONVERT_PICKLE.replace("FOLDER", ref))
+        message = f"This folder holds several files that may be the weights ({', '.join(pickled[:4])}) and no index."
+        fix = f'checkpoint("{Path(ref) / pickled[0]}")'
+        return damaged("no-weights", message, str(folder), fix=fix)
     message = "This folder holds no .safetensors file."
     return damaged("no-weights", message, str(folder), fix="name a folder with model.safetensors or its shards")

@@ -10,8 +10,12 @@ from mergelang.formats.damage import blocked
 from mergelang.formats.file_source import FileSource, open_file
 from mergelang.formats.folder import open_folder
 from mergelang.formats.hub import hub_folder, is_hub_name
+from mergelang.formats.pickle_header import open_pickle
+from mergelang.formats.pickle_zip import is_archive
 from mergelang.problem import Problem
 from mergelang.span import FileSpot, Place
+
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 
 
 def open_source(ref: str, folder: Path, place: Place) -> FileSource:
@@ -34,7 +38,7 @@ def _open(ref: str, folder: Path, place: Place) -> FileSource:
     if path.is_dir():
         return open_folder(ref, path)
     if path.is_file():
-        return open_file(ref, path)
+        return open_pickle(ref, path) if is_archive(path) else open_file(ref, path)
     if not is_hub_name(ref):
         raise _not_found(ref, path, place)
     near = _near(ref, path)
@@ -65,7 +69,7 @@ def _not_found(ref: str, path: Path, place: Place) -> Problem:
 def _near(ref: str, path: Path) -> str | None:
     """`ref` with its last part replaced by the nearest name that lies beside it, or None."""
     try:
-        names = [one.name for one in path.parent.iterdir() if one.is_dir() or one.suffix == ".safetensors"]
+        names = [one.name for one in path.parent.iterdir() if one.is_dir() or one.suffix in WEIGHT_SUFFIXES]
     except OSError:
         return None
     found = difflib.get_close_matches(path.name, names, n=1)

@@ -13,45 +13,62 @@ from mergelang.problem import Problem
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
 ADAPTER_NAME = "adapter_model.safetensors"
-_NUMBERED = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.safetensors")
+_NUMBERED = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a kind of weight files is named in a model folder; `others` look like weights of the model and are not."""
+
+    index: str
+    single: str
+    patterns: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+SAFETENSORS = Layout(INDEX_NAME, SINGLE_NAME, ("*.safetensors",), (ADAPTER_NAME,))
 
 
 @dataclass(frozen=True, slots=True)
 class WeightFiles:
-    """The weight files of a folder, sorted by name, and the shard of each tensor if an index names it."""
+    """The weight files of a folder, sorted by name, and the shard of each tensor if the index `told_by` names it."""
 
     names: tuple[str, ...]
     index: dict[str, str]
+    told_by: str = INDEX_NAME
 
 
-def find_weights(folder: Path) -> WeightFiles:
-    """The safetensors files that make up the model in `folder`; without names if there are none.
+def find_weights(folder: Path, layout: Layout = SAFETENSORS) -> WeightFiles:
+    """The files of this layout that make up the model in `folder`; without names if there are none.
 
     Raises a Problem for an index that cannot be right and for shards that are missing (all of them together).
     """
-    present = tuple(sorted(path.name for path in folder.glob("*.safetensors") if path.name != ADAPTER_NAME))
-    if (folder / INDEX_NAME).exists():
-        return _indexed(folder, present)
-    if SINGLE_NAME in present:
-        return WeightFiles((SINGLE_NAME,), {})
+    found = {path.name for pattern in layout.patterns for path in folder.glob(pattern)}
+    present = tuple(sorted(found - {*layout.others}))
+    if (folder / layout.index).exists():
+        return _indexed(folder, present, layout)
+    if layout.single in present:
+        return WeightFiles((layout.single,), {})
     _check_numbers(folder, present)
     return WeightFiles(present, {})
 
 
-def _indexed(folder: Path, present: tuple[str, ...]) -> WeightFiles:
-    path = folder / INDEX_NAME
+def _indexed(folder: Path, present: tuple[str, ...], layout: Layout) -> WeightFiles:
+    path = folder / layout.index
     index = _weight_map(path)
     names = tuple(sorted(set(index.values())))
     for name in names:
-        _check_safe(name, path)
+        _check_safe(name, path, layout)
     # Programs that load models differ in which of the two they take, so they would see different models.
-    if SINGLE_NAME in present and SINGLE_NAME not in names:
-        message = f"This folder holds both `{SINGLE_NAME}` and an index of other files; it is not known which is meant."
-        raise damaged("two-weight-sets", message, str(folder), fix=f"move one of them elsewhere: {INDEX_NAME}")
+    if layout.single in present and layout.single not in names:
+        message = (
+            f"This folder holds both `{layout.single}` and an index of other files; it is not known which is meant."
+        )
+        raise damaged("two-weight-sets", message, str(folder), fix=f"move one of them elsewhere: {layout.index}")
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise _missing(folder, missing)
-    return WeightFiles(names, index)
+    return WeightFiles(names, index, layout.index)
 
 
 def _weight_map(path: Path) -> dict[str, str]:
@@ -62,19 +79,20 @@ def _weight_map(path: Path) -> dict[str, str]:
     raise damaged("index-without-map", message, str(path), "weight_map", DOWNLOAD_AGAIN)
 
 
-def _check_safe(name: str, index: Path) -> None:
+def _check_safe(name: str, index: Path, layout: Layout) -> None:
     """Refuse a shard outside the folder: a downloaded index must not be able to read a person's other files."""
     parts = (*PurePosixPath(name).parts, *PureWindowsPath(name).parts)
     outside = PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive or ".." in parts or "\0" in name
-    if outside or not name.endswith(".safetensors"):
-        message = f'The index names the file "{name}"; a shard must be a .safetensors file inside the folder.'
+    kinds = [pattern.removeprefix("*") for pattern in layout.patterns]
+    if outside or not name.endswith(tuple(kinds)):
+        message = f'The index names the file "{name}"; a shard must be a {kinds[0]} file inside the folder.'
         raise damaged("unsafe-shard-name", message, str(index), "weight_map", DOWNLOAD_AGAIN)
 
 
 def _check_numbers(folder: Path, present: tuple[str, ...]) -> None:
     """Refuse `x-00002-of-00003` without its neighbours: with no index, only the names tell that one is missing."""
     expected = {
-        f"{match[1]}-{number:05d}-of-{match[3]}.safetensors"
+        f"{match[1]}-{number:05d}-of-{match[3]}{match[4]}"
         for match in map(_NUMBERED.fullmatch, present)
         if match
         for number in range(1, int(match[3]) + 1)

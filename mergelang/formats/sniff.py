@@ -12,10 +12,11 @@ CONVERT_PICKLE = (
     'AutoModelForCausalLM.from_pretrained("FOLDER", dtype="auto").save_pretrained("FOLDER-safetensors")'
 )
 
-_PICKLE = "a pickled PyTorch file, which can run code when it is opened"
+_ZIP = "a zip archive, as PyTorch pickles weights into (.bin, .pt, .pth)"
+_PICKLE = "a pickle, as PyTorch wrote it before its version 1.6"
 # The first bytes of what people hand in instead of safetensors, with what to call it and what to do about it.
 _LOOKS: tuple[tuple[bytes, str, str, str], ...] = (
-    (b"PK\x03\x04", "pickled-weights", _PICKLE, CONVERT_PICKLE),
+    (b"PK\x03\x04", "pickled-weights", _ZIP, CONVERT_PICKLE),
     (b"\x80\x02", "pickled-weights", _PICKLE, CONVERT_PICKLE),
     (b"\x80\x03", "pickled-weights", _PICKLE, CONVERT_PICKLE),
     (b"\x80\x04", "pickled-weights", _PICKLE, CONVERT_PICKLE),
@@ -36,13 +37,13 @@ def lookalike(start: bytes, path: str) -> Problem | None:
         message = "This file is a git-lfs pointer: a short text that stands for the weights, which were not downloaded."
         return damaged("lfs-pointer", message, path, fix="git lfs install && git lfs pull")
     for magic, slug, kind, fix in _LOOKS:
-        if start.startswith(magic) and not _is_header_start(start):
-            message = f"This is {kind}. Weights are read from safetensors files only."
+        if start.startswith(magic) and not is_header_start(start):
+            message = f"This is {kind}. It cannot be read as weights in place."
             return damaged(slug, message, path, fix=fix)
     return None
 
 
-def _is_header_start(start: bytes) -> bool:
+def is_header_start(start: bytes) -> bool:
     """True if a length and an opening brace stand where a safetensors file has them.
 
     A header of 123 bytes opens with `{` and one of 8,843 with a pickle's magic, so the magic alone proves nothing.

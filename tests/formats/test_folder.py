@@ -70,7 +70,7 @@ BAD_FOLDERS: dict[str, tuple[dict[str, bytes], str, str]] = {
         "adapter-as-checkpoint",
         "adapter",
     ),
-    "pickled weights": ({"pytorch_model.bin": b"PK", "config.json": b"{}"}, "pickled-weights", "pytorch_model.bin"),
+    "broken pickle": ({"pytorch_model.bin": b"PK", "config.json": b"{}"}, "pickled-weights", "pytorch_model.bin"),
     "nothing": ({"config.json": b"{}"}, "no-weights", ".safetensors"),
     "a broken config": ({"config.json": b"{", "model.safetensors": weights("x")}, "config-not-json", "JSON"),
     "GPTQ without a config": ({"model.safetensors": weights("l.0.qweight")}, "quantized-checkpoint", "l.0.qweight"),
