@@ -43,7 +43,7 @@ def alike(tensor: torch.Tensor, wanted: torch.Tensor, tolerance: float) -> bool:
 
 
 @settings(fixed, max_examples=150)
-@given(strategies.graphs(adapters=False))
+@given(strategies.graphs())
 def test_in_float64_the_run_equals_the_oracle(case: tuple[Graph, list[Weights]]) -> None:
     graph, models = case
     for ours, expected in zip(run_graph(graph, models, F64), evaluate(graph, models), strict=True):
@@ -54,7 +54,7 @@ def test_in_float32_the_run_equals_the_oracle_but_at_jumps() -> None:
     jumping: list[bool] = []
 
     @settings(fixed, max_examples=100)
-    @given(strategies.graphs(adapters=False))
+    @given(strategies.graphs())
     def compare(case: tuple[Graph, list[Weights]]) -> None:
         graph, models = case
         pairs = zip(run_graph(graph, models, F32), evaluate(graph, models), strict=True)

@@ -73,7 +73,7 @@ def run(plan: Plan, models: list[Weights], budget: Budget) -> list[dict[str, byt
 
 
 @settings(max_examples=80, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-@given(strategies.graphs(adapters=False), budgets)
+@given(strategies.graphs(), budgets)
 def test_any_graph_under_any_budget_gives_the_same_bytes(case: tuple[Graph, list[Weights]], budget: Budget) -> None:
     graph, models = case
     plan = plan_of(optimise(graph), models)
