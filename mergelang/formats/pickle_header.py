@@ -137,7 +137,7 @@ def _place(name: str, tensor: torch.Tensor, archive: Archive, path: str) -> int:
     if start is None:
         message = f'It is not known where "{name}" lies: it was made while loading, or this torch is too old to tell.'
         raise unreadable(message, path, printable(name))
-    first = start + tensor.storage_offset() * tensor.itemsize
+    first = start + int(tensor.storage_offset()) * tensor.itemsize
     index = bisect_right(archive.records, (first, 2**63)) - 1
     record = archive.records[index] if index >= 0 else (0, 0)
     if first + tensor.nbytes > sum(record):
