@@ -11,14 +11,24 @@ PYTEST ?= -n 2 -q
 CHECKPOINTS := examples/checkpoints
 MERGED := examples/out/three_skills
 
+# What the benchmarks measure: all rows, or ROWS=ties,pcb; other tools with the Python of OTHERS, where there is one.
+ROWS ?=
+BENCH ?=
+OTHERS_VENV := .cache/bench-venv
+OTHERS ?= $(wildcard $(OTHERS_VENV)/bin/python)
+RESULTS ?= benchmarks/RESULTS.md
+# mergekit asks for packages that merging does not import; these are the ones it does.
+OTHERS_NEED := torch numpy safetensors tqdm click pydantic immutables PyYAML psutil scipy transformers tokenizers \
+  huggingface_hub fuzzywuzzy python-Levenshtein
+
 # Prints a command, then runs it.
 show = @echo; echo "\$$ $(1)"; PATH="$(CURDIR)/$(BIN):$$PATH" $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo checkpoints test lint format laws clean
+.PHONY: help setup demo checkpoints test lint format laws bench bench-others bench-gpu clean
 
 help: ## Lists what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 setup: $(INSTALLED) ## Installs mergelang and what its tests need into .venv
 
@@ -60,6 +70,24 @@ format: $(INSTALLED) ## Formats the Python files
 
 laws: $(INSTALLED) ## Tries to falsify every law of the standard library
 	@for file in stdlib/*.merge; do $(BIN)/mergelang laws "$$file" || exit 1; done
+
+bench: $(INSTALLED) ## Measures merges against this machine's floor (12 minutes), and others after bench-others
+	@$(BIN)/python -m benchmarks.speed --results $(RESULTS) $(if $(ROWS),--rows $(ROWS)) \
+	  $(if $(OTHERS),--mergekit-python $(OTHERS) --sd-mecha-python $(OTHERS)) $(BENCH)
+
+bench-others: $(OTHERS_VENV)/.installed ## Measures mergekit and sd-mecha in turn with it (over an hour)
+	@$(MAKE) --no-print-directory bench OTHERS=$(OTHERS_VENV)/bin/python
+
+bench-gpu: $(INSTALLED) ## Measures merges on a GPU against its copy rates, where there is one
+	@$(BIN)/python -m benchmarks.gpu $(if $(ROWS),--rows $(ROWS)) $(BENCH)
+
+$(OTHERS_VENV)/.installed: constraints.txt
+	@echo "Installing mergekit and sd-mecha into $(OTHERS_VENV) ..."
+	@"$(PYTHON)" -m venv --clear $(OTHERS_VENV)
+	@$(OTHERS_VENV)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt $(OTHERS_NEED)
+	@$(OTHERS_VENV)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt --no-deps \
+	  mergekit==0.1.5 sd-mecha==1.1.8 accelerate==1.15.0 peft==0.21.2
+	@touch $@
 
 clean: ## Removes the virtual environment, caches and everything the demo made
 	@rm -rf $(VENV) .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist $(CHECKPOINTS) examples/out

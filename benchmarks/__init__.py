@@ -1,0 +1,1 @@
+"""Speed of merges, against the machine's floor and against other tools."""
