@@ -98,7 +98,7 @@ def test_a_recipe_and_its_plan_give_the_same_file(tmp_path: Path) -> None:
     told = call("run", "r.merge", "-o", tmp_path / "one.safetensors").stdout
     assert "wrote " in told and str(tmp_path / "one.safetensors") in told
     call("compile", "r.merge", "-o", tmp_path / "plan.json")
-    call("run", tmp_path / "plan.json", "-o", tmp_path / "two", "--threads", 1, "--memory", "1MiB")
+    call("run", tmp_path / "plan.json", "-o", tmp_path / "two", "--threads", 1, "--memory", "128MiB")
     one = load_file(tmp_path / "one.safetensors")
     two = load_file(tmp_path / "two" / "model.safetensors")
     assert one.keys() == two.keys() and all(one[name].equal(two[name]) for name in one)

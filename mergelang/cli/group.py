@@ -16,9 +16,10 @@ from mergelang.cli.fmt import fmt
 from mergelang.cli.inspect import inspect
 from mergelang.cli.laws import laws
 from mergelang.cli.methods import methods
+from mergelang.cli.plan import plan
 from mergelang.cli.run import run
 
-COMMANDS = (compile_, run, check, fmt, laws, explain, methods, inspect, diff)
+COMMANDS = (compile_, plan, run, check, fmt, laws, explain, methods, inspect, diff)
 
 
 class InOrder(Faults):

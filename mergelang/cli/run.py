@@ -60,13 +60,14 @@ def run(
 def _plan(recipe: str, settings: tuple[tuple[str, str], ...], given: dict[str, object]) -> tuple[Plan, Sequence[str]]:
     """The plan, and the papers that the recipe's methods rest on, which a plan made earlier does not hold."""
     from mergelang.api import Recipe
+    from mergelang.cli.memory import checked
     from mergelang.cli.planning import request_of
     from mergelang.cli.recipes import compiled
 
     if recipe.endswith(".json"):
-        return _earlier(Path(recipe), settings, given), ()
+        return checked(_earlier(Path(recipe), settings, given)), ()
     made = compiled(recipe, settings)
-    return Recipe(made, {}).plan(request_of(given)), sorted(made.lowered.world.sources)
+    return checked(Recipe(made, {}).plan(request_of(given))), sorted(made.lowered.world.sources)
 
 
 def _earlier(path: Path, settings: tuple[tuple[str, str], ...], given: dict[str, object]) -> Plan:

@@ -61,17 +61,17 @@ def _costs(plan: Plan) -> list[str]:
         ("sweeps", f"{costs.sweeps} over the files"),
         ("reads", size(costs.bytes_read)),
         ("writes", size(costs.bytes_written)),
-        ("computes", f"{_count(costs.flops)}, in {plan.precision}"),
-        ("memory", f"up to {size(costs.peak_memory)} for weights under way"),
+        ("computes", f"{count(costs.flops)}, in {plan.precision}"),
+        ("memory", f"at most {size(costs.peak_memory)} beside the program itself"),
         ("work", f"{len(tasks):,} tasks by {made_by}{copied}"),
     ]
     return ["", *aligned(rows)]
 
 
-def _count(number: int) -> str:
+def count(number: int) -> str:
     """A count as people say it.
 
-    >>> _count(21_500_000)
+    >>> count(21_500_000)
     '21.5 million operations'
     """
     step = min(max(0, (len(str(number)) - 1) // 3), len(OPS) - 1)

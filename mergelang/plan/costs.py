@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from mergelang.catalog import DTYPE_BITS, Checkpoint
+from mergelang.plan.memory import memory_of
 from mergelang.plan.model import Costs, Leaf, Plan, Program, Task
 
 
@@ -21,7 +22,7 @@ def costs_of(plan: Plan, inputs: Sequence[Checkpoint]) -> Costs:
         bytes_read=read,
         bytes_written=sum(_nbytes(t.shape, t.dtype) for output in plan.outputs for t in output.tensors),
         flops=sum(_task_flops(task, plan.programs[task.program]) for stage in plan.stages for task in stage.tasks),
-        peak_memory=plan.budget.memory,
+        peak_memory=memory_of(plan).peak,
     )
 
 

@@ -7,8 +7,7 @@ import threading
 import torch
 from torch import Tensor
 
-_STEP = 1 << 16
-
+from mergelang.plan.footprint import rounded
 
 class Buffers:
     """Lends flat uint8 tensors. Those given back are kept for the next, up to `keep` bytes."""
@@ -45,11 +44,3 @@ class Buffers:
         size = next(size for size, free in self._free.items() if free)
         self._free[size].pop()
         self._held -= size
-
-
-def rounded(count: int) -> int:
-    """The size of the buffer that is lent for so many bytes: few sizes, so that they are used again."""
-    if count <= _STEP:
-        return _STEP
-    grain = max(_STEP, 1 << (count.bit_length() - 4))
-    return -(-count // grain) * grain

@@ -10,20 +10,18 @@ from torch import Tensor
 
 from mergelang.backends.block import Bound, bind
 from mergelang.backends.device import is_pinned
-from mergelang.backends.grid import Grid
-from mergelang.backends.workspace import dtype_of, register_bytes
+from mergelang.backends.workspace import dtype_of
 from mergelang.formats.protocols import Sink, Source
+from mergelang.plan.footprint import aligned, block_shape, rounded
+from mergelang.plan.memory import excess_bytes, memory_of, usual_bytes
 from mergelang.plan.model import Leaf, Phase, Plan, Program, Store
 from mergelang.run.buffers import Buffers
 from mergelang.run.gate import Gate
 from mergelang.run.statistics import ModelStatistics
 from mergelang.run.watch import Watcher
 
-# Large enough that handing it from thread to thread costs nothing, small enough that few make a full pipeline.
-PIECE_BYTES = 4 << 20
 # One call reads at most this much, so that an interrupted run stops within a fraction of a second.
 READ_BYTES = 16 << 20
-_ALIGN = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +67,11 @@ class Context:
         self.dtype = dtype_of(plan.precision)
         self.programs = [bind_program(program) for program in plan.programs]
         self.statistics = ModelStatistics(plan.stages, plan.precision)
-        budget = plan.budget
-        self.memory = max(budget.memory - budget.threads * self.usual_registers(), budget.memory // 4)
-        self.gate = Gate(self.memory)
-        self.piece_bytes = min(PIECE_BYTES, max(1, self.memory // (2 * budget.threads + 2)))
-        self.buffers = Buffers(min(self.memory, 16 * PIECE_BYTES), is_pinned(budget.device))
+        memory = memory_of(plan)
+        self.gate = Gate(memory.pieces)
+        self.piece_bytes = memory.piece_bytes
+        self.buffers = Buffers(memory.buffers, is_pinned(plan.budget.device))
+        self._usual = usual_bytes(plan)
         self.stopped = False
         self._watch = watch
         self._watching = threading.Lock()
@@ -81,16 +79,12 @@ class Context:
 
     def usual_registers(self) -> int:
         """The bytes of one worker's registers and scratch for blocks of the usual size."""
-        bounds = [phase.bound for program in self.programs for phase in program.phases]
-        weights = self.plan.budget.block
-        registers = max((register_bytes(bound.layout, 1, weights, self.dtype.itemsize) for bound in bounds), default=0)
-        return registers + 4 * weights * self.dtype.itemsize
+        return self._usual
 
-    def register_bytes(self, bound: Bound, grid: Grid, weights: int) -> int:
-        """What a block of so many weights needs beyond the usual registers."""
-        rows, cols = grid.shape(min(weights, grid.whole_chunks(self.plan.budget.block)))
-        needed = register_bytes(bound.layout, rows, cols, self.dtype.itemsize)
-        return max(0, needed - self.usual_registers())
+    def register_bytes(self, program: Program, phase: int, shape: tuple[int, ...]) -> int:
+        """What the blocks of a tensor of this shape need in the phase beyond the usual registers."""
+        block = block_shape(shape, program.reach, self.plan.budget.block)
+        return excess_bytes(self.plan, program, phase, block, self._usual)
 
     def check_stopped(self) -> None:
         """Raises Stopped once the run is being given up."""
@@ -128,15 +122,10 @@ class Context:
             self._watch.task_done(key)
 
 
-def aligned(count: int) -> int:
-    """The count rounded up so that what follows starts on a cache line."""
-    return -(-count // _ALIGN) * _ALIGN
-
-
 def regions(sizes: Sequence[int]) -> tuple[list[int], int]:
-    """Where stretches of these sizes lie in one buffer, and the bytes it needs."""
+    """Where stretches of these sizes lie in one buffer, and how large a buffer is lent for them."""
     offsets, end = [], 0
     for size in sizes:
         offsets.append(end)
         end += aligned(size)
-    return offsets, end
+    return offsets, rounded(end) if end else 0

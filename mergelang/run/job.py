@@ -16,6 +16,7 @@ from mergelang.backends.grid import grid_of
 from mergelang.backends.order import START, Found, Order, rounds, value_of
 from mergelang.backends.scratch import Scratch
 from mergelang.catalog import DTYPE_BITS
+from mergelang.plan.footprint import kept_bytes
 from mergelang.plan.model import Fold, Step, Task
 from mergelang.run.context import BoundPhase, Context, regions
 from mergelang.run.program_piece import ProgramPiece
@@ -41,6 +42,7 @@ class Job:
         self.kept: Tensor | None = None
         self.kept_offsets, size = regions([math.prod(task.shape) * width(leaf.dtype) for leaf in task.leaves])
         self._kept_bytes = size if self._keep else 0
+        self._reserves = kept_bytes(task, self.bound.program)
         self._reserved = False
 
     def start(self) -> Sequence[ProgramPiece]:
@@ -50,7 +52,7 @@ class Job:
 
     def unreserved_bytes(self) -> int:
         """What the task as a whole must reserve before its first piece is read."""
-        return 0 if self._reserved else self._kept_bytes
+        return 0 if self._reserved else self._reserves
 
     def reserved(self) -> None:
         """The task's bytes are reserved, until it is through."""
@@ -153,7 +155,7 @@ class Job:
             self.context.buffers.give(self.kept)
             self.kept = None
         if self._reserved:
-            self.context.gate.release(self._kept_bytes)
+            self.context.gate.release(self._reserves)
         self.context.task_done(self.task.key)
 
 

@@ -29,7 +29,7 @@ class ProgramPiece:
         in_sizes = [] if job.is_kept() else [self._bytes(job.task.leaves[leaf].dtype) for leaf in self.phase.loads]
         out_sizes = [self._bytes(job.task.stores[slot].dtype) for slot in self.phase.stores]
         self._offsets, self._size = regions([*in_sizes, *out_sizes])
-        registers = job.context.register_bytes(self.phase.bound, job.grid, stop - start)
+        registers = job.context.register_bytes(job.bound.program, job.phase, job.task.shape)
         self.memory = self._size + registers
         self._buffer: Tensor | None = None
 

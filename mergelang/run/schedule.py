@@ -6,11 +6,10 @@ import heapq
 import threading
 from collections.abc import Iterator, Sequence
 
+from mergelang.plan.memory import BATCH_PIECES
 from mergelang.run.gate import Gate
 from mergelang.run.piece import Order, Piece
 
-# Pieces of small tensors travel together, so that a hand-over between threads is paid for once.
-BATCH_PIECES = 32
 _WAIT = 0.2  # seconds; a missed wake-up costs no more than this
 
 

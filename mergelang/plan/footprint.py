@@ -1,0 +1,133 @@
+"""What one block, one task and one statistic need in memory: upper bounds, counted from the program alone."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from mergelang.catalog import DTYPE_BITS
+from mergelang.plan.model import CHUNK, Phase, Program, Task
+
+# The most temporaries that a step needs beside its result.
+MOST_TEMPS = 2
+# Flat memory is padded to whole vectors of this many numbers.
+VECTOR = 64
+# The scratch memory of a worker, in numbers per weight of a block: random words, sizes, sums in float64, and choices.
+SCRATCH_NUMBERS = 7
+# Fresh bytes per weight while a statistic within the block is taken: copies in float64, sorted values, their places.
+GATHER_BYTES = {"total": 8, "smallest": 0, "largest": 0, "order": 32, "rank": 56}
+# The counts that an order statistic keeps, and the digits that it holds back before it counts them.
+ORDER_COUNTS = 8 * 65536
+ORDER_HELD = 8 << 19
+# Copies of the values that the second round of an order statistic picks, in the worst case all of a piece.
+ORDER_COPIES = 4
+_STEP = 1 << 16
+
+
+def block_bytes(program: Program, phase: Phase, shape: tuple[int, int], itemsize: int) -> int:
+    """Bytes of registers and of fresh temporaries for a block of this many rows and columns."""
+    rows, cols = shape
+    sizes = {"block": rows * cols, "row": rows, "column": cols}
+    registers = sum(count * _padded(sizes[kind]) * itemsize for kind, count in slots(phase, program.kinds).items())
+    return registers + gather_bytes(phase, rows * cols, itemsize)
+
+
+def slots(phase: Phase, kinds: Sequence[str]) -> Counter[str]:
+    """How many buffers of each kind the steps need at once, one after the other: no fewer than a backend takes."""
+    last = {arg: index for index, step in enumerate(phase.steps) for arg in step.args}
+    last |= {fold.source: len(phase.steps) for fold in phase.folds}
+    live, most = Counter[str](), Counter[str]()
+    for index, step in enumerate(phase.steps):
+        kind = kinds[step.out]
+        made = step.op != "store" and kind != "scalar"
+        live[kind] += made
+        if kind != "scalar":
+            most[kind] = max(most[kind], live[kind] + MOST_TEMPS)
+        dying = {arg for arg in step.args if kinds[arg] != "scalar" and last[arg] == index}
+        dying |= {step.out} if made and last.get(step.out, -1) <= index else set()
+        live.subtract(kinds[register] for register in dying)
+    return most
+
+
+def gather_bytes(phase: Phase, weights: int, itemsize: int) -> int:
+    """Fresh bytes that the phase's costliest statistic within a block takes, for a block of so many weights."""
+    costs = (GATHER_BYTES.get(step.op.partition("_")[2], 0) for step in phase.steps if is_gather(step.op))
+    return max(costs, default=0) * weights * itemsize // 4
+
+
+def is_gather(op: str) -> bool:
+    """True for statistics that need whole rows, or the whole tensor, in one block."""
+    return op.startswith(("row_", "column_", "tensor_"))
+
+
+def block_shape(shape: tuple[int, ...], reach: str, block: int) -> tuple[int, int]:
+    """Rows and columns of the largest block into which a tensor of this shape is cut."""
+    cols, rows = (shape[-1] if shape else 1), math.prod(shape[:-1])
+    chunk = max(1, CHUNK // max(1, cols)) * max(1, cols)
+    if reach == "tensor":
+        chunk = max(1, rows * cols)
+    elif len(shape) < 2:
+        chunk = max(1, cols) if reach == "row" else CHUNK
+    weights = min(rows * cols, max(1, block // chunk) * chunk)
+    return (1, weights) if rows == 1 else (weights // max(1, cols), cols)
+
+
+def kept_bytes(task: Task, program: Program) -> int:
+    """What a task holds from its first piece to its last: inputs that stay, and statistics that are under way."""
+    stays = task.resident and len(program.phases) > 1
+    sizes = [aligned(math.prod(task.shape) * DTYPE_BITS[leaf.dtype] // 8) for leaf in task.leaves] if stays else []
+    return (rounded(sum(sizes)) if sizes else 0) + counts_bytes(program)
+
+
+def counts_bytes(program: Program) -> int:
+    """What the statistics of a task take while its pieces are joined."""
+    return max((ORDER_COUNTS * orders(phase) for phase in program.phases), default=0)
+
+
+def share_bytes(program: Program, itemsize: int, weights: int) -> int:
+    """What a worker's share of the statistics takes for a piece of so many weights."""
+    most = 0
+    for phase in program.phases:
+        picks = sum(fold.kind == "order" and fold.round > 0 for fold in phase.folds)
+        picked = itemsize * weights * (picks + ORDER_COPIES) if picks else 0
+        most = max(most, (ORDER_COUNTS * 2 + ORDER_HELD * itemsize // 8) * orders(phase) + picked)
+    return most
+
+
+def orders(phase: Phase) -> int:
+    """How many order statistics the phase gathers."""
+    return sum(fold.kind == "order" for fold in phase.folds)
+
+
+def piece_weights(task: Task, program: Program, block: int, piece_bytes: int) -> int:
+    """The most weights of a task that travel together: whole blocks of about `piece_bytes`."""
+    per_weight = sum(DTYPE_BITS[leaf.dtype] // 8 for leaf in task.leaves) + 1
+    weights = max(1, math.prod(block_shape(task.shape, program.reach, block)))
+    return min(math.prod(task.shape), max(1, piece_bytes // per_weight // weights) * weights)
+
+
+def piece_buffer(task: Task, program: Program, weights: int) -> int:
+    """The bytes of a piece of so many weights, read and to be written."""
+    dtypes: Iterable[str] = [store.dtype for store in task.stores]
+    if not (task.resident and len(program.phases) > 1):
+        dtypes = [*dtypes, *(leaf.dtype for leaf in task.leaves)]
+    total = sum(aligned(weights * DTYPE_BITS[dtype] // 8) for dtype in dtypes)
+    return rounded(total) if total else 0
+
+
+def aligned(count: int) -> int:
+    """The count rounded up so that what follows starts on a cache line."""
+    return -(-count // VECTOR) * VECTOR
+
+
+def rounded(count: int) -> int:
+    """The size of the buffer that is lent for so many bytes: few sizes, so that they are used again."""
+    if count <= _STEP:
+        return _STEP
+    grain = max(_STEP, 1 << (count.bit_length() - 4))
+    return -(-count // grain) * grain
+
+
+def _padded(count: int) -> int:
+    return -(-count // VECTOR) * VECTOR

@@ -1,0 +1,191 @@
+"""How a run divides its memory, and the most that it takes: worked out from the plan, and obeyed by the run.
+
+What every worker needs comes first, then buffers that are kept to be used again; the rest is for pieces of tensors on
+their way, counted when they are let in.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from mergelang.catalog import DTYPE_BITS
+from mergelang.plan.footprint import (
+    ORDER_COUNTS,
+    SCRATCH_NUMBERS,
+    aligned,
+    block_bytes,
+    block_shape,
+    gather_bytes,
+    is_gather,
+    kept_bytes,
+    piece_buffer,
+    piece_weights,
+    rounded,
+    share_bytes,
+)
+from mergelang.plan.model import Plan, Program, Task
+
+# Large enough that handing it from thread to thread costs nothing, small enough that few make a full pipeline.
+PIECE_BYTES = 4 << 20
+# Pieces of small tensors travel together, so that a hand-over between threads is paid for once.
+BATCH_PIECES = 32
+KEPT_BUFFERS = 16 * PIECE_BYTES
+# What a run takes whatever it computes: threads, hashes of the inputs, the allocator's own, libraries that wake up.
+BASE_BYTES = 40 << 20
+# The plan's parts as objects, with the state of each task and each step's kernel.
+TASK_BYTES, STEP_BYTES = 3 << 10, 2 << 10
+ITEMSIZE = {"F32": 4, "F64": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one task, or one copy, must have at once: what it keeps, and the least piece of it."""
+
+    key: str
+    what: str
+    kept: int
+    piece: int
+    pieces: int = 1  # how many of these there are
+
+    @property
+    def total(self) -> int:
+        return self.kept + self.piece
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """`fixed` bytes are taken whatever is read; `buffers` are kept for use again; `pieces` may be under way at once."""
+
+    fixed: int
+    buffers: int
+    pieces: int
+    piece_bytes: int  # about the size of a piece
+    peak: int
+    largest: Need | None
+
+
+def memory_of(plan: Plan) -> Memory:
+    """The division of the plan's budget. `peak` is above the budget where the run cannot do with it."""
+    budget, itemsize = plan.budget, ITEMSIZE[plan.precision]
+    flight = 2 * budget.threads + 2
+    piece_bytes = min(PIECE_BYTES, max(1, budget.memory // (4 * flight)))
+    needs = [list(_needs(plan, number, piece_bytes)) for number in range(len(plan.stages))]
+    largest = max((need for stage in needs for need in stage), key=lambda need: need.total, default=None)
+    piece = max((need.piece for stage in needs for need in stage), default=0)
+    workers = budget.threads * _worker_bytes(plan, piece_bytes, itemsize)
+    fixed = BASE_BYTES + workers + _table_bytes(plan) + _adapter_bytes(plan)
+    left = max(0, budget.memory - fixed - piece)
+    buffers = min(KEPT_BUFFERS, left // 4)
+    demand = max((_demand(stage, flight, piece_bytes) for stage in needs), default=0)
+    pieces = min(left - buffers, demand)
+    under_way = max(pieces, largest.total if largest else 0) + piece
+    return Memory(fixed, buffers, max(1, pieces), piece_bytes, fixed + min(buffers, pieces) + under_way, largest)
+
+
+def least_memory(plan: Plan) -> int:
+    """The least budget that the plan can keep to, above the one it has: pieces grow with the budget, up to a point."""
+    least = memory_of(plan).peak
+    for _ in range(8):
+        more = msgspec.structs.replace(plan, budget=msgspec.structs.replace(plan.budget, memory=least))
+        if (peak := memory_of(more).peak) <= least:
+            break
+        least = peak
+    return least
+
+
+def usual_bytes(plan: Plan) -> int:
+    """The bytes of one worker's registers and scratch for blocks of the usual size."""
+    itemsize, block = ITEMSIZE[plan.precision], plan.budget.block
+    phases = [(program, phase) for program in plan.programs for phase in program.phases]
+    registers = max((block_bytes(program, phase, (1, block), itemsize) for program, phase in phases), default=0)
+    return registers + SCRATCH_NUMBERS * block * itemsize
+
+
+def excess_bytes(plan: Plan, program: Program, number: int, shape: tuple[int, int], usual: int) -> int:
+    """What a block of this shape needs in phase `number` beyond the `usual` registers."""
+    itemsize = ITEMSIZE[plan.precision]
+    scratch = SCRATCH_NUMBERS * shape[0] * shape[1] * itemsize
+    return max(0, block_bytes(program, program.phases[number], shape, itemsize) + scratch - usual)
+
+
+def _needs(plan: Plan, number: int, piece_bytes: int) -> Iterator[Need]:
+    stage, usual = plan.stages[number], usual_bytes(plan)
+    seen: dict[tuple[object, ...], tuple[int, int, int]] = {}
+    for task in stage.tasks:
+        like = (task.program, task.shape, task.resident, *(leaf.dtype for leaf in task.leaves),
+                *(store.dtype for store in task.stores))  # fmt: skip
+        if like not in seen:
+            seen[like] = _task_need(plan, task, piece_bytes, usual)
+        yield Need(task.key, _named(plan.programs[task.program], task), *seen[like])
+    for copy in stage.copies:
+        nbytes = math.prod(copy.shape) * DTYPE_BITS[copy.leaf.dtype] // 8
+        parts = 1 + len(copy.same)
+        each = max(1, piece_bytes // parts)
+        piece = rounded(parts * aligned(min(each, nbytes)))
+        yield Need(copy.store.tensor, f"copying `{copy.store.tensor}`", 0, piece, -(-nbytes // each))
+
+
+def _task_need(plan: Plan, task: Task, piece_bytes: int, usual: int) -> tuple[int, int, int]:
+    program, block = plan.programs[task.program], plan.budget.block
+    shape = block_shape(task.shape, program.reach, block)
+    excess = max((excess_bytes(plan, program, phase, shape, usual) for phase in range(len(program.phases))), default=0)
+    weights = piece_weights(task, program, block, piece_bytes)
+    pieces = -(-math.prod(task.shape) // max(1, weights))
+    return kept_bytes(task, program), piece_buffer(task, program, weights) + excess, pieces
+
+
+def _named(program: Program, task: Task) -> str:
+    """The task in words, with the statistic for which its tensor must be in memory as a whole, if there is one."""
+    ops = sorted({step.op for phase in program.phases for step in phase.steps if is_gather(step.op)})
+    shape = " x ".join(map(str, task.shape)) or "one number"
+    why = f" (`{ops[0]}`)" if ops and program.reach != "weight" else ""
+    return f"`{task.key}` of {shape}{why}"
+
+
+def _worker_bytes(plan: Plan, piece_bytes: int, itemsize: int) -> int:
+    """Registers, which may be twice the usual ones before they are given back, and a share of the statistics."""
+    block = plan.budget.block
+    weights: dict[int, int] = {}
+    for stage in plan.stages:
+        for task in stage.tasks:
+            count = piece_weights(task, plan.programs[task.program], block, piece_bytes)
+            weights[task.program] = max(weights.get(task.program, 0), count)
+    shares = (share_bytes(plan.programs[number], itemsize, count) for number, count in weights.items())
+    phases = [phase for program in plan.programs for phase in program.phases]
+    gathers = max((gather_bytes(phase, block, itemsize) for phase in phases), default=0)
+    return 2 * usual_bytes(plan) + (1 << 20) + gathers + max(shares, default=0)
+
+
+def _table_bytes(plan: Plan) -> int:
+    """The statistics over the whole model that are gathered at once, and the plan's own objects."""
+    open_at_once = 0
+    for stage in plan.stages:
+        names = {
+            task.stats[fold.stat]
+            for task in stage.tasks
+            for phase in plan.programs[task.program].phases
+            for fold in phase.folds
+            if fold.kind == "order" and fold.stat >= 0
+        }
+        open_at_once = max(open_at_once, len(names))
+    tasks = sum(len(stage.tasks) + len(stage.copies) for stage in plan.stages)
+    steps = sum(len(phase.steps) + len(phase.folds) for program in plan.programs for phase in program.phases)
+    return open_at_once * ORDER_COUNTS + tasks * TASK_BYTES + steps * STEP_BYTES
+
+
+def _adapter_bytes(plan: Plan) -> int:
+    """Factors stay in memory as they are stored; those in use are there in float64 as well."""
+    files = (one.files[0].size for one in plan.inputs if one.kind == "adapter" and one.files)
+    return sum(5 * size for size in files)
+
+
+def _demand(needs: list[Need], flight: int, piece_bytes: int) -> int:
+    """The most that a stage could have under way, were there no limit."""
+    kept = sum(heapq.nlargest(flight * BATCH_PIECES, (need.kept for need in needs)))
+    largest = max((need.piece for need in needs), default=0)
+    return kept + min(sum(need.piece * need.pieces for need in needs), flight * (piece_bytes + largest))

@@ -1,0 +1,116 @@
+"""How fast this machine reads, writes and computes, from short measurements: what an expected time rests on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import torch
+
+from mergelang.backends.kernels import KERNELS
+from mergelang.run.hashes import user_cache
+
+# Nanoseconds per weight in blocks that fit the cache, on the machine where they were measured together; here they are
+# scaled by what addition takes.
+REFERENCE_ADD = 0.22
+REFERENCE = {
+    "load": 0.25, "store": 0.6, "fill": 0.17, "chance": 3.0, "sum": 0.26, "anchored": 0.5, "total": 0.4,
+    "smallest": 0.2, "largest": 0.2, "order": 1.6, "row_total": 0.5, "row_order": 60.0, "row_rank": 90.0, "tensor_rank": 150.0,
+}  # fmt: skip
+WEIGHTS = 1 << 17
+READ_SECONDS = 0.2
+_READ_BYTES = 4 << 20
+_WRITE_BYTES = 64 << 20
+_REPEATS = 5
+_NAME = "rates-1.json"
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """Nanoseconds per weight of each operation, on one thread, and bytes per second written."""
+
+    nanoseconds: dict[str, float]
+    write: float
+
+
+def rates(cache: Path | None = None) -> Rates:
+    """This machine's rates: measured once, in less than a second, and kept in the user's cache folder."""
+    folder = cache or user_cache().parent
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        return msgspec.json.decode((folder / _NAME).read_bytes(), type=Rates)
+    found = Rates(_nanoseconds(), _write_rate())
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs time only
+        folder.mkdir(parents=True, exist_ok=True)
+        number, name = tempfile.mkstemp(dir=folder)
+        with os.fdopen(number, "wb") as file:
+            file.write(msgspec.json.encode(found))
+        os.replace(name, folder / _NAME)
+    return found
+
+
+def read_rate(path: Path, seconds: float = READ_SECONDS) -> float | None:
+    """Bytes per second that reading the file gives now, or None where it cannot be read."""
+    buffer, done = memoryview(bytearray(_READ_BYTES)), 0
+    try:
+        with path.open("rb", buffering=0) as file:
+            start = time.perf_counter()
+            while (spent := time.perf_counter() - start) < seconds and (count := file.readinto(buffer)):
+                done += count
+            spent = max(1e-6, time.perf_counter() - start)
+    except OSError:
+        return None
+    return done / spent if done else None
+
+
+def _nanoseconds() -> dict[str, float]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        x, y, *spare = (torch.rand(WEIGHTS).add_(0.5) for _ in range(6))
+        measured = {name: _time(_call(name, x, y, spare)) for name in KERNELS}
+    finally:
+        torch.set_num_threads(before)
+    factor = measured["add"] / REFERENCE_ADD
+    return {**{name: value * factor for name, value in REFERENCE.items()}, **measured}
+
+
+def _call(name: str, x: torch.Tensor, y: torch.Tensor, spare: list[torch.Tensor]) -> Callable[[], None]:
+    kernel, (out, *temps) = KERNELS[name], spare
+    args: list[torch.Tensor] = [x, y, x][: _arity(name)]
+    more = {"exponent": 3.0} if name == "pow" else {}
+    return lambda: kernel.call(out, *args, *temps[: kernel.temps], **more)
+
+
+def _arity(name: str) -> int:
+    return {"choose": 3, **dict.fromkeys(("add", "sub", "mul", "div", "minimum", "maximum"), 2),
+            **dict.fromkeys(("ge", "gt", "le", "lt", "eq", "ne"), 2)}.get(name, 1)  # fmt: skip
+
+
+def _time(call: Callable[[], None]) -> float:
+    """The least of a few tries, since what disturbs a measurement only ever lengthens it."""
+    call()
+    spans = []
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        call()
+        spans.append(time.perf_counter() - start)
+    return min(spans) / WEIGHTS * 1e9
+
+
+def _write_rate() -> float:
+    """Bytes per second into a new file, brought to the disk at its end as an output is."""
+    data = memoryview(bytearray(_READ_BYTES))
+    try:
+        with tempfile.TemporaryFile() as file:
+            start = time.perf_counter()
+            for _ in range(_WRITE_BYTES // _READ_BYTES):
+                file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            return _WRITE_BYTES / max(1e-6, time.perf_counter() - start)
+    except OSError:
+        return 1e9
