@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-SAMPLE_EVERY = 0.005  # seconds between two looks at a process's memory
+SAMPLE_EVERY = 0.01  # seconds between two looks at a process's memory
 LINES_TOLD = 8  # of what a command said before it failed
 # Memory that no file can give back: a process's own, and what its threads or children share.
 ANONYMOUS = ("RssAnon:", "RssShmem:")

@@ -13,9 +13,12 @@ from safetensors.torch import load_file
 
 import mergelang as ml
 from benchmarks.checkpoints import BASE, MODELS, TUNES, checkpoints, weight_files
+from benchmarks.copy_rates import measure_copies
 from benchmarks.floor import measure_floor
+from benchmarks.gpu import NO_GPU
 from benchmarks.measure import Measured, measured_from
 from benchmarks.process import Failed, watched
+from benchmarks.resident import resident_rate
 from benchmarks.rows import ROWS, Row, UnknownRow, chosen
 from benchmarks.shapes import SIZES
 from benchmarks.table import RATIOS, holds
@@ -147,6 +150,36 @@ def test_two_rows_end_in_a_table_of_ratios_and_a_page(models: Path, tmp_path: Pa
     assert shown.stdout.split("##")[0].strip() in written
     assert "torch" in written and "cores" in written
     assert str(ROOT) not in written and str(tmp_path) not in written
+
+
+@pytest.mark.parametrize("name", ["average", "ties"])
+def test_kernels_are_timed_by_themselves(name: str, models: Path) -> None:
+    rate = resident_rate(chosen(name)[0], models, "cpu")
+    assert rate is not None and rate > 0
+
+
+def test_copies_are_timed_both_ways_and_in_place() -> None:
+    rates = measure_copies("cpu", 1 << 20)
+    assert min(rates.to_device, rates.to_host, rates.on_device) > 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_the_gpu_benchmark_says_plainly_that_there_is_no_gpu() -> None:
+    command = [sys.executable, "-m", "benchmarks.gpu"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert shown.returncode == 1
+    assert shown.stderr.strip() == NO_GPU
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_the_gpu_benchmark_ends_in_two_tables(models: Path) -> None:
+    options = ["--size", TINY.name, "--repeat", "1", "--rows", "average", "--cache", str(models.parent)]
+    command = [sys.executable, "-m", "benchmarks.gpu", *options]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    rows = [cells(line) for line in shown.stdout.splitlines() if line.startswith("| average")]
+    assert [float(row[1]) > 0 for row in rows] == [True, True]
 
 
 def cells(line: str) -> list[str]:
