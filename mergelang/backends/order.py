@@ -1,13 +1,14 @@
-"""The exact value at a place in ascending order, found by counting: 16 bits of the floats' patterns per round.
+"""The exact value at a place in ascending order, in two rounds: a sample brackets it, then counting finds it.
 
-The bits of a float, read as a whole number and turned around where negative, ascend as the floats do. Counts are whole
-numbers, so the answer depends on no order, and it is a value that occurs, not an interpolation.
+The first round looks at a few values and says between which two the answer surely lies. The second counts the values
+below that bracket and on its ends, and keeps those between, which are few; the answer is one of them. Should the bracket have missed, or
+hold too many values to keep, counting has still narrowed it, and the second round is run again. So the answer is exact
+whatever the sample was, and depends on no order: it is a value that occurs, not an interpolation.
 """
 
 from __future__ import annotations
 
 import math
-import struct
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,115 +16,159 @@ import torch
 from torch import Tensor
 
 from mergelang.backends.folds import Streaming
-from mergelang.backends.masks import bits
+from mergelang.backends.patterns import ascending, falling
 from mergelang.backends.scratch import Scratch
 
-DIGIT = 16
-BINS = 1 << DIGIT
-# Digits held back before they are counted.
-HELD = 1 << 19
-
-
-def rounds(precision: str) -> int:
-    """How many rounds an order statistic takes: 2 for F32, 4 for F64."""
-    return {"F32": 2, "F64": 4}[precision]
+ROUNDS = 2
+# Half the bracket's width in standard errors of the sample's rank. What falls outside costs another sweep, a wider
+# bracket a few more values to keep.
+MARGIN = 5.0
+# Values kept as they are; beyond it they are counted in bins.
+KEPT = 1 << 21
+# With so few different values in the bracket each has a bin of its own.
+EXACT_BINS = 1 << 22
+COARSE_BINS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What some rounds have found: the leading `digits` 16-bit digits of the value, and its place among its likes.
+    """What is known of an order statistic: a bracket, both ends included, or its value."""
 
-    `leading` is the signed whole number that these digits make.
-    """
-
-    leading: int = 0
-    place: int = 0
-    digits: int = 0
+    least: float = -math.inf
+    largest: float = math.inf
+    value: float | None = None
+    sampled: bool = False
 
 
 START = Found()
 
 
 class Order:
-    """One round: how many values have each next digit, among those whose leading digits are the ones found before.
+    """One round: a sample while nothing is known, else the count below the bracket and the values inside it.
 
-    Digits are those of the floats' patterns as they are; `narrow` turns those of negative values around, which is
-    cheaper once per bin than once per value.
+    `stride` thins the sample out. `expect` says how many values there are in all, which a sample cannot see.
     """
 
-    def __init__(self, found: Found = START) -> None:
-        self._found = found
-        self._counts = torch.zeros(BINS, dtype=torch.int64)
-        self._chosen: list[Tensor] = []
-        self._digits: Tensor | None = None
-        self._held = 0
-        self._scratch: Scratch | None = None
+    def __init__(self, found: Found = START, stride: int = 1) -> None:
+        self._found, self._stride = found, stride
+        self._kept: list[Tensor] = []
+        self._kept_count = 0
+        self._counts = [0, 0, 0, 0]  # of values below the least, up to it, below the largest, up to it
+        self._seen = 0
+        self._bins: np.ndarray | None = None
+        self._expected = 0
+        self._wide = False
+
+    def expect(self, count: int) -> None:
+        """There are so many values in what this round samples, beside those expected before."""
+        self._expected += count
 
     def see(self, block: Tensor, chunk: int, scratch: Scratch) -> None:
-        pattern = bits(block.reshape(-1))
-        if not pattern.numel():
+        values = block.reshape(-1)
+        if not values.numel():
             return
-        if self._found.digits:
-            self._chosen.append(_between(pattern, *_range(self._found, pattern.element_size() * 8), scratch))
+        self._wide = values.dtype == torch.float64
+        if not self._found.sampled:
+            self._keep(values[:: self._stride].cpu().clone())
             return
-        for part in pattern.split(HELD):
-            self._hold(part, scratch)
+        self._seen += values.numel()
+        inside, counts = _between(values, self._found.least, self._found.largest, scratch)
+        self._counts = [a + b for a, b in zip(self._counts, counts, strict=True)]
+        if inside.numel():
+            self._keep(inside)
 
-    def _hold(self, pattern: Tensor, scratch: Scratch) -> None:
-        if self._held + pattern.numel() > HELD:
-            self._count_held()
-        if self._digits is None:
-            self._scratch, self._digits = scratch, scratch.borrow(HELD, pattern.dtype)
-        held = self._digits[self._held : self._held + pattern.numel()]
-        torch.bitwise_right_shift(pattern, pattern.element_size() * 8 - DIGIT, out=held)
-        self._held += pattern.numel()
+    def _keep(self, values: Tensor) -> None:
+        self._kept.append(values)
+        self._kept_count += values.numel()
+        if self._found.sampled and self._kept_count > KEPT:
+            self._count_kept()
 
-    def _count_held(self) -> None:
-        # Counting costs a pass over all bins as well, which pays only for many digits at once.
-        if self._digits is not None and self._held:
-            self._counts += torch.bincount(self._digits[: self._held].add_(BINS // 2), minlength=BINS).cpu()
-        self._held = 0
+    def _count_kept(self) -> None:
+        least, shift, count = self._binning()
+        if self._bins is None:
+            self._bins = np.zeros(count, dtype=np.int64)
+        if self._kept:
+            places = ascending(_joined(self._kept)) - least
+            self._bins += np.bincount(places >> shift, minlength=count)
+        self._kept, self._kept_count = [], 0
+
+    def _binning(self) -> tuple[int, int, int]:
+        """The least pattern of the bracket, the bits that a bin leaves open, and how many bins there are."""
+        ends = np.array([self._found.least, self._found.largest], dtype=np.float64 if self._wide else np.float32)
+        least, largest = (int(end) for end in ascending(ends))
+        width = largest - least + 1
+        shift = 0 if width <= EXACT_BINS else max(0, (width - 1).bit_length() - COARSE_BINS.bit_length() + 1)
+        return least, shift, ((width - 1) >> shift) + 1
 
     def settle(self) -> None:
-        self._count_held()
-        if self._digits is not None and self._scratch is not None:
-            self._scratch.give_back(self._digits)
-            self._digits = self._scratch = None
-        if self._chosen:
-            chosen = torch.cat(self._chosen)
-            shift = chosen.element_size() * 8 - DIGIT * (self._found.digits + 1)
-            digits = _ascending(chosen).bitwise_right_shift_(shift).bitwise_and_(BINS - 1)
-            self._counts += torch.bincount(digits, minlength=BINS).cpu()
-            self._chosen = []
+        """Nothing is left on a device: what is kept was brought to the host block by block."""
 
     def join(self, other: Streaming) -> None:
         assert isinstance(other, Order)
-        other.settle()
-        self._counts += other._counts
+        self._expected += other._expected
+        self._wide |= other._wide
+        self._counts = [a + b for a, b in zip(self._counts, other._counts, strict=True)]
+        self._seen += other._seen
+        for values in other._kept:
+            self._keep(values)
+        if other._bins is not None:
+            self._count_kept()
+            assert self._bins is not None
+            self._bins += other._bins
 
     def narrow(self, rank: float) -> Found:
-        """One digit more. `rank` is the place from 0, rounded down and brought into range; only round 0 looks at it."""
-        self.settle()
-        counts = self._counts
-        if self._found.digits == 0:
-            counts = torch.cat([counts[: BINS // 2].flip(0), counts[BINS // 2 :]])
-        upto = torch.cumsum(counts, 0)
-        there = int(upto[-1])
-        if there == 0:
-            return Found(0, 0, self._found.digits + 1)
-        place = _place(rank, there) if self._found.digits == 0 else self._found.place
-        digit = int(torch.searchsorted(upto, place, right=True))
-        below = int(upto[digit - 1]) if digit else 0
-        # The first digit is counted from the middle, so that the leading number is negative for negative values.
-        step = digit - BINS // 2 if self._found.digits == 0 else digit
-        return Found(self._found.leading * BINS + step, place - below, self._found.digits + 1)
+        """What the round has found. `rank` is the place from 0, rounded down and brought into range."""
+        if not self._found.sampled:
+            return self._bracket(rank)
+        if self._seen == 0:
+            return Found(value=0.0, sampled=True)
+        place = _place(rank, self._seen)
+        below_least, upto_least, below_largest, upto_largest = self._counts
+        if place < below_least:
+            return Found(-math.inf, _next(self._found.least, -math.inf, self._wide), sampled=True)
+        if place < upto_least:
+            return Found(value=self._found.least + 0.0, sampled=True)
+        if place < below_largest:
+            return self._in_bracket(place - upto_least)
+        if place < upto_largest:
+            return Found(value=self._found.largest + 0.0, sampled=True)
+        if self._found.largest == math.inf:
+            return Found(value=math.nan, sampled=True)  # only NaN lies beyond infinity
+        return Found(_next(self._found.largest, math.inf, self._wide), math.inf, sampled=True)
+
+    def _bracket(self, rank: float) -> Found:
+        if not self._kept:
+            return Found(sampled=True)
+        sample = np.sort(_joined(self._kept))
+        count, total = len(sample), max(self._expected, len(sample))
+        share = (_place(rank, total) + 0.5) / total
+        margin = MARGIN * self._standard_error(sample, share) + 1 if count < total else 0.0
+        first, last = math.floor(share * count - margin), math.floor(share * count + margin)
+        least = float(sample[first]) if first >= 0 else -math.inf
+        largest = float(sample[last]) if last < count else math.inf
+        return Found(least, largest, sampled=True)
+
+    def _standard_error(self, sample: np.ndarray, share: float) -> float:
+        """Of how many sampled values lie below the one at this share: the stretches' own counts tell how alike they are."""
+        pivot = sample[min(len(sample) - 1, math.floor(share * len(sample)))]
+        counts = [int(np.count_nonzero(part.numpy() <= pivot)) - share * part.numel() for part in self._kept]
+        return math.sqrt(max(sum(one * one for one in counts), len(sample) * share * (1 - share)))
+
+    def _in_bracket(self, place: int) -> Found:
+        if self._bins is None:
+            kept = _joined(self._kept)
+            return Found(value=float(np.partition(kept, place)[place]) + 0.0, sampled=True)
+        self._count_kept()
+        least, shift, _ = self._binning()
+        bin_ = int(np.searchsorted(np.cumsum(self._bins), place, side="right"))
+        first = least + (bin_ << shift)
+        if shift == 0:
+            return Found(value=falling(first, self._wide) + 0.0, sampled=True)
+        return Found(falling(first, self._wide), falling(first + (1 << shift) - 1, self._wide), sampled=True)
 
 
-def value_of(found: Found) -> float:
-    """The float whose digits have all been found."""
-    whole, real, width = ("<i", "<f", 32) if found.digits == 2 else ("<q", "<d", 64)
-    pattern = found.leading if found.leading >= 0 else found.leading ^ ((1 << (width - 1)) - 1)
-    return float(struct.unpack(real, struct.pack(whole, pattern))[0]) + 0.0  # minus zero is zero
+def _joined(parts: list[Tensor]) -> np.ndarray:
+    return torch.cat(parts).numpy() + 0  # minus zero becomes zero
 
 
 def _place(rank: float, there: int) -> int:
@@ -132,32 +177,28 @@ def _place(rank: float, there: int) -> int:
     return math.floor(min(max(rank, 0.0), float(there - 1)))
 
 
-def _range(found: Found, width: int) -> tuple[int, int]:
-    """The least and the largest pattern, as signed whole numbers, of the values with the digits found so far."""
-    rest = width - DIGIT * found.digits
-    first, last = found.leading << rest, (found.leading << rest) | ((1 << rest) - 1)
-    if found.leading >= 0:
-        return first, last
-    flip = (1 << (width - 1)) - 1
-    return last ^ flip, first ^ flip
+def _next(value: float, towards: float, wide: bool) -> float:
+    number = np.float64(value) if wide else np.float32(value)
+    return float(np.nextafter(number, type(number)(towards)))
 
 
-def _between(pattern: Tensor, least: int, largest: int, scratch: Scratch) -> Tensor:
-    """The patterns in this range, as a new tensor."""
-    if pattern.device.type != "cpu":
-        return pattern[(pattern >= least) & (pattern <= largest)]
-    # numpy compares and picks ten times as fast as torch's own boolean tensors.
-    values = pattern.numpy()
-    inside = scratch.take("order inside", len(values), torch.bool).numpy()
-    below = scratch.take("order below", len(values), torch.bool).numpy()
-    np.greater_equal(values, least, out=inside)
-    np.less_equal(values, largest, out=below)
-    np.logical_and(inside, below, out=inside)
-    return torch.from_numpy(values[inside])
-
-
-def _ascending(pattern: Tensor) -> Tensor:
-    """The patterns as whole numbers that ascend as the floats do."""
-    width = pattern.element_size() * 8
-    flip = torch.bitwise_right_shift(pattern, width - 1).bitwise_and_((1 << (width - 1)) - 1)
-    return pattern.bitwise_xor(flip)
+def _between(values: Tensor, least: float, largest: float, scratch: Scratch) -> tuple[Tensor, list[int]]:
+    """The values strictly inside the bracket, on the host, and how many lie below and up to each end."""
+    if values.device.type != "cpu":
+        chosen = values[(values > least) & (values < largest)]
+        truths = (values < least, values <= least, values < largest, values <= largest)
+        return chosen.cpu(), torch.stack([truth.sum() for truth in truths]).tolist()
+    # numpy compares and counts ten times as fast as torch's own boolean tensors.
+    numbers = values.numpy()
+    ends = numbers.dtype.type(least), numbers.dtype.type(largest)
+    truth, upto = (scratch.take(f"order {name}", len(numbers), torch.bool).numpy() for name in ("truth", "upto"))
+    below_least = int(np.count_nonzero(np.less(numbers, ends[0], out=truth)))
+    upto_least = int(np.count_nonzero(np.less_equal(numbers, ends[0], out=upto)))
+    if least == largest:
+        return values[:0], [below_least, upto_least, below_least, upto_least]
+    below_largest = int(np.count_nonzero(np.less(numbers, ends[1], out=truth)))
+    np.greater(truth, upto, out=upto)
+    upto_largest = int(np.count_nonzero(np.less_equal(numbers, ends[1], out=truth)))
+    # Of a sparse choice, places and then values are quicker to take than values by truth.
+    inside = torch.from_numpy(numbers.take(np.flatnonzero(upto)))
+    return inside, [below_least, upto_least, below_largest, upto_largest]

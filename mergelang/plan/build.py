@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from mergelang.graph.types import Grain
 from mergelang.plan.classes import Classes
 from mergelang.plan.costs import costs_of
 from mergelang.plan.expressions import Expression, Table, stat_name
-from mergelang.plan.levels import is_model_wide, rounds_of, sweeps
+from mergelang.plan.levels import feeding, is_model_wide, rounds_of, sweeps
 from mergelang.plan.model import (
     Budget,
     Copy,
@@ -32,14 +33,18 @@ from mergelang.plan.model import (
     Task,
 )
 from mergelang.plan.outputs import buffer_leaves, planned_outputs
-from mergelang.plan.programs import Compiled, Root, compile_program
+from mergelang.plan.grid import ONE_IN
+from mergelang.plan.programs import Compiled, Root, compile_program, read_whole
 from mergelang.plan.seeds import seed_for
 from mergelang.plan.spaces import Space, spaces
 from mergelang.plan.statics import Statics, group_of, members
 from mergelang.problem import Bug
 
-# Passes over the data that an exact order statistic takes: 16 bits of the float's pattern each.
-ROUNDS = {"F32": 2, "F64": 4}
+# Passes over the data that an exact order statistic takes: one over a sample, one over all of it.
+ROUNDS = 2
+
+# A model-wide sample is thinned out to about this many weights, whatever the model's size.
+SAMPLE = 1 << 21
 
 # A task's inputs stay in memory between its phases when they fit this share of the budget; the rest is for the blocks
 # of other tasks under way.
@@ -66,7 +71,7 @@ def build_plan(
     found = spaces(graph, inputs)
     named = graph if written is None else written
     told = found if written is None else spaces(written, inputs)
-    statics, rounds = Statics(found), ROUNDS[request.precision]
+    statics, rounds = Statics(found), ROUNDS
     table = Table(graph, found, statics, rounds)
     classes, memory = Classes(graph, found, statics), request.budget.memory
     planner = _Planner(graph, inputs, memory, found, table, classes, rounds, named, told)
@@ -131,23 +136,30 @@ class _Planner:
     _seen: set[tuple[int, str]] = field(default_factory=set)
     _compiled: dict[tuple[str, int, tuple[_Job, ...]], tuple[int, Compiled]] = field(default_factory=dict)
     _nodes: dict[int, Node] = field(default_factory=dict)
+    _strides: dict[int, int] = field(default_factory=dict)
 
     def stages(self, outputs: Sequence[PlannedOutput]) -> tuple[Stage, ...]:
         level = sweeps(self.graph, self.rounds)
+        feeds = feeding(self.graph, level, self.rounds)
         nodes = in_order(self.graph.roots())
         self._nodes = {node.id: node for node in nodes}
         statistics = [node for node in nodes if is_model_wide(node)]
         last = max(level[output.node.id] for output in self.graph.outputs)
-        return tuple(self._stage(sweep, level, statistics, outputs) for sweep in range(last + 1))
+        return tuple(self._stage(sweep, level, feeds, statistics, outputs) for sweep in range(last + 1))
 
     def _stage(
-        self, sweep: int, level: dict[int, int], statistics: list[Node], outputs: Sequence[PlannedOutput]
+        self,
+        sweep: int,
+        level: dict[int, int],
+        feeds: dict[int, int],
+        statistics: list[Node],
+        outputs: Sequence[PlannedOutput],
     ) -> Stage:
         works: _Works = {}
         copies: list[Copy] = []
         stats: list[Stat] = []
         for node in statistics:
-            now = sweep - max(level[arg.id] for arg in node.args)
+            now = sweep - feeds[node.id]
             if 0 <= now < rounds_of(node, self.rounds):
                 stats += self._gather(node, now, works)
         for index, output in enumerate(self.graph.outputs):
@@ -220,7 +232,8 @@ class _Planner:
         number, compiled = self._program(work, like)
         leaves = tuple(_moved(Leaf(*leaf), like, work.key) for leaf in compiled.leaves)
         unseen = [i for i, leaf in enumerate(leaves) if (leaf.input, leaf.tensor) not in self._seen]
-        self._seen.update((leaf.input, leaf.tensor) for leaf in leaves)
+        whole = read_whole(compiled.program)
+        self._seen.update((leaf.input, leaf.tensor) for i, leaf in enumerate(leaves) if i in whole)
         nbytes = sum(self.inputs[leaf.input].tensors[leaf.tensor].nbytes for leaf in leaves)
         seeds = ((self._nodes[site], work.key if tensor == like else tensor) for site, tensor in compiled.seeds)
         return Task(
@@ -233,7 +246,7 @@ class _Planner:
             stats=compiled.stats,
             stores=tuple(Store(job.output, work.key, job.dtype) for job in work.jobs if job.output >= 0),
             resident=nbytes <= self.memory // RESIDENT_SHARE,
-            check=tuple(unseen),
+            check=tuple(i for i in unseen if i in whole),
         )
 
     def _program(self, work: _Work, like: str) -> tuple[int, Compiled]:
@@ -255,7 +268,20 @@ class _Planner:
         expression = self.table.spread(self.table.of(subject, name, space), subject)
         rank = self.table.of(job.node.args[0], name, space) if job.node.op == "order" else None
         last = job.round == rounds_of(job.node, self.rounds) - 1
-        return Root(expression, stat=job.stat, kind=job.node.op, rank=rank, round=job.round, last=last)
+        stride = self._stride(job.node)
+        return Root(
+            expression, stat=job.stat, kind=job.node.op, rank=rank, round=job.round, last=last, stride=stride
+        )
+
+    def _stride(self, node: Node) -> int:
+        """How far to thin out a model-wide sample, by how many weights the statistic gathers."""
+        if node.id not in self._strides:
+            space = self.spaces[node.args[-1].id]
+            assert space is not None
+            names = members(space, node.args[-1].type.grain)
+            counted = sum(math.prod(space.keys[name].shape) for name in names)
+            self._strides[node.id] = max(1, counted // (ONE_IN * SAMPLE))
+        return self._strides[node.id]
 
     def _place_in_files(self, task: Task) -> tuple[int, int, int, str]:
         """Tasks run in the order in which their first tensors lie in the files."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from mergelang.catalog import DTYPE_BITS, Checkpoint
 from mergelang.plan.memory import memory_of
+from mergelang.plan.grid import grid_of
 from mergelang.plan.model import Costs, Leaf, Plan, Program, Task
 
 
@@ -32,10 +33,16 @@ def _nbytes(shape: tuple[int, ...], dtype: str) -> int:
 
 def _task_reads(task: Task, program: Program, inputs: Sequence[Checkpoint]) -> int:
     sizes = [_leaf_reads(leaf, inputs) for leaf in task.leaves]
-    if task.resident:
+    if task.resident and len(program.phases) > 1:
         return sum(sizes)
-    loads = [int(step.attrs["leaf"]) for phase in program.phases for step in phase.steps if step.op == "load"]
-    return sum(sizes[leaf] for leaf in loads)
+    weights = math.prod(task.shape)
+    stretches = grid_of(task.shape, program.reach).stretches()
+    sampled = sum(stop - start for start, stop in stretches)
+    read = 0
+    for phase in program.phases:
+        for leaf in {int(step.attrs["leaf"]) for step in phase.steps if step.op == "load"}:
+            read += sizes[leaf] * sampled // weights if phase.sampled and weights else sizes[leaf]
+    return read
 
 
 def _leaf_reads(leaf: Leaf, inputs: Sequence[Checkpoint]) -> int:

@@ -131,10 +131,10 @@ class Table:
         return self.make("stat", (), "scalar", name=stat_name(node, group))
 
     def spread(self, expression: Expression, node: Node) -> Expression:
-        """The expression with one value per weight, where its node has one and all turned out to be the same."""
-        if expression.kind == "scalar" and node.type.grain == Grain.WEIGHT:
-            return self.make("fill", (expression,), "block")
-        return expression
+        """The expression at its node's own grain, where zeros that vanished have left it coarser: what a statistic
+        counts is told by the recipe's types, not by what a tensor's numbers happen to be."""
+        kind = KINDS[node.type.grain]
+        return expression if expression.kind == kind else self.make("fill", (expression,), kind)
 
     def _inside(self, op: str, args: tuple[Expression, ...], grain: Grain) -> Expression:
         """A statistic taken within a block that holds whole rows, or the whole tensor."""

@@ -7,6 +7,7 @@ computed block by block in the sweep in which its last statistic is known. So in
 from __future__ import annotations
 
 from mergelang.graph.node import Graph, Node, in_order
+from mergelang.graph.types import Grain
 
 MODEL_WIDE = ("model", "layer")
 KINDS = ("total", "smallest", "largest", "order")
@@ -32,3 +33,33 @@ def sweeps(graph: Graph, rounds: int) -> dict[int, int]:
 def rounds_of(node: Node, rounds: int) -> int:
     """How many sweeps a model-wide statistic takes."""
     return rounds if node.op == "order" else 1
+
+
+def feeding(graph: Graph, level: dict[int, int], rounds: int) -> dict[int, int]:
+    """For each model-wide statistic the sweep in which it starts to gather.
+
+    One that takes a single sweep waits until just before its value is needed: the sweep that it could have had earlier
+    may then be one that reads no more than a sample.
+    """
+    nodes = in_order(graph.roots())
+    needed = _needed(graph, nodes, level, rounds)
+    starts = {}
+    for node in filter(is_model_wide, nodes):
+        first = max(level[arg.id] for arg in node.args)
+        starts[node.id] = max(first, needed[node.id] - 1) if rounds_of(node, rounds) == 1 else first
+    return starts
+
+
+def _needed(graph: Graph, nodes: list[Node], level: dict[int, int], rounds: int) -> dict[int, int]:
+    """The first sweep that uses each node's value, seen through arithmetic on model-wide numbers."""
+    last = max(level.values())
+    needed = {node.id: last for node in nodes}
+    for node in reversed(nodes):
+        own = level[node.id] - (rounds_of(node, rounds) if is_model_wide(node) else 0)
+        # A number for the whole model is worked out wherever it is used, so it is needed when its users are; a rank is
+        # worked out as soon as it can be.
+        through = node.type.grain == Grain.MODEL and not is_model_wide(node)
+        for place, arg in enumerate(node.args):
+            is_rank = node.op == "order" and place == 0
+            needed[arg.id] = min(needed[arg.id], level[arg.id] if is_rank else needed[node.id] if through else own)
+    return needed

@@ -48,8 +48,8 @@ class Step(Data, frozen=True):
 class Fold(Data, frozen=True):
     """A streaming statistic over a whole tensor, or over the model, fed from register `source` block by block.
 
-    `kind` order takes two rounds (histograms of the high, then the low half of the float's bits), each a phase (tensor
-    reach) or a stage (model reach) of its own; `round` tells which this is. `state` numbers the statistic within the
+    `kind` order takes two rounds (a sample that brackets the value, then the count that finds it), each a phase (tensor
+    reach) or a stage (model reach) of its own; `round` tells which this is, `stride` how far a sample is thinned out. `state` numbers the statistic within the
     program, so that the second round finds the first one's result. Tensor reach: the answer goes to scalar register
     `out` after the last round. Model reach: `stat` is the index into the task's `stats`, which gives its name. A scalar
     `source` is seen once per task, when the phase is through: before `after` (tensor reach) or behind it (model reach).
@@ -63,6 +63,7 @@ class Fold(Data, frozen=True):
     rank: int = -1  # scalar register that holds the place in ascending order, from 0 (kind order only)
     round: int = 0
     last: bool = True
+    stride: int = 1
 
 
 class Phase(Data, frozen=True):
@@ -71,6 +72,7 @@ class Phase(Data, frozen=True):
     steps: tuple[Step, ...]
     folds: tuple[Fold, ...] = ()
     after: tuple[Step, ...] = ()
+    sampled: bool = False  # only the tensor's sample is looked at (see Grid.stretches), since all folds want no more
 
 
 class Program(Data, frozen=True):

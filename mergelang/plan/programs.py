@@ -25,6 +25,7 @@ class Root:
     rank: Expression | None = None
     round: int = 0
     last: bool = True
+    stride: int = 1
 
 
 @dataclass(slots=True)
@@ -81,7 +82,8 @@ class _Compiler:
         stores = [(slot, root) for slot, root in enumerate(r for r in self.roots if r.store) if root.expression.phase == number]
         needed = {fold.source for fold in folds} | {self.register[id(root.expression)] for _, root in stores}
         steps = [*self._block_steps(needed), *(self._store(slot, root) for slot, root in stores)]
-        return Phase(tuple(steps), tuple(folds), self._scalar_steps(number + 1))
+        sampled = bool(folds) and not stores and all(fold.kind == "order" and not fold.round for fold in folds)
+        return Phase(tuple(steps), tuple(folds), self._scalar_steps(number + 1), sampled)
 
     def _store(self, slot: int, root: Root) -> Step:
         return Step("store", -1, (self.register[id(root.expression)],), {"slot": slot})
@@ -114,6 +116,7 @@ class _Compiler:
                     rank=-1 if root.rank is None else self.register[id(root.rank)],
                     round=root.round,
                     last=root.last,
+                    stride=root.stride,
                 )
 
     def _block_steps(self, registers: set[int]) -> list[Step]:
@@ -156,3 +159,9 @@ def _in_order(roots: list[Expression]) -> Iterator[Expression]:
             seen.add(id(expression))
             stack.append((expression, True))
             stack.extend((arg, False) for arg in reversed(expression.args))
+
+
+def read_whole(program: Program) -> set[int]:
+    """The leaves that some phase reads in full, and not only a sample of."""
+    phases = [phase for phase in program.phases if not phase.sampled]
+    return {int(step.attrs["leaf"]) for phase in phases for step in phase.steps if step.op == "load"}

@@ -26,12 +26,14 @@ READ_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class BoundPhase:
-    """A phase with its kernels, the leaves that it loads and those of them that no earlier phase loads."""
+    """A phase with its kernels, the leaves that it loads, those of them that no earlier phase loads, and those that
+    no earlier phase loads in full."""
 
     phase: Phase
     bound: Bound
     loads: tuple[int, ...]
     first_loads: tuple[int, ...]
+    first_whole: tuple[int, ...]
     stores: tuple[int, ...]
 
 
@@ -43,13 +45,15 @@ class BoundProgram:
 
 def bind_program(program: Program) -> BoundProgram:
     """The program with every phase bound to kernels."""
-    phases, seen = [], set[int]()
+    phases, seen, whole = [], set[int](), set[int]()
     for phase in program.phases:
         loads = tuple(sorted({int(step.attrs["leaf"]) for step in phase.steps if step.op == "load"}))
         stores = tuple(sorted({int(step.attrs["slot"]) for step in phase.steps if step.op == "store"}))
         first = tuple(leaf for leaf in loads if leaf not in seen)
-        phases.append(BoundPhase(phase, bind(program, phase), loads, first, stores))
+        first_whole = () if phase.sampled else tuple(leaf for leaf in loads if leaf not in whole)
+        phases.append(BoundPhase(phase, bind(program, phase), loads, first, first_whole, stores))
         seen.update(loads)
+        whole.update(first_whole)
     return BoundProgram(program, tuple(phases))
 
 
@@ -66,7 +70,7 @@ class Context:
         self.sinks = list(sinks)
         self.dtype = dtype_of(plan.precision)
         self.programs = [bind_program(program) for program in plan.programs]
-        self.statistics = ModelStatistics(plan.stages, plan.precision)
+        self.statistics = ModelStatistics(plan.stages)
         memory = memory_of(plan)
         self.gate = Gate(memory.pieces)
         self.piece_bytes = memory.piece_bytes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from msgspec.structs import replace
 
 from mergelang.backends.device import check_device
 from mergelang.formats.protocols import Sink, Source
@@ -14,9 +16,20 @@ from mergelang.run.piece import Piece
 from mergelang.run.pipeline import Pipeline
 from mergelang.run.watch import Watcher
 
+Swept = Callable[[int, Mapping[str, float]], None]  # the stage's number from 1, and all values known by then
 
-def execute(plan: Plan, sources: Sequence[Source], sinks: Sequence[Sink], watch: Watcher) -> None:
+
+def execute(
+    plan: Plan,
+    sources: Sequence[Source],
+    sinks: Sequence[Sink],
+    watch: Watcher,
+    known: Mapping[str, float] | None = None,
+    swept: Swept | None = None,
+) -> None:
     """Writes every tensor of every output. The sinks are left open: finishing them is the caller's, aborting ours.
+
+    `known` are model-wide values that an earlier run has found; `swept` hears of each stage that is through.
 
     Raises the Problem that is first in the tasks' order (`not-finite`, `overflow`, `buffers-differ`, `short-read`, ...)
     or whatever else went wrong; no thread is left and every sink is aborted then. Raises `no-gpu` before it reads.
@@ -24,14 +37,25 @@ def execute(plan: Plan, sources: Sequence[Source], sinks: Sequence[Sink], watch:
     try:
         check_device(plan.budget.device)
         context = Context(plan, sources, sinks, watch)
+        context.statistics.values.update(known or {})
         for number, stage in enumerate(plan.stages, 1):
             watch.stage_started(number, len(plan.stages), stage)
-            Pipeline(context, _pieces(stage, context)).run()
-            context.statistics.close(stage)
+            _sweep(stage, context)
+            if swept is not None:
+                swept(number, context.statistics.values)
     except BaseException:
         for sink in sinks:
             sink.abort()
         raise
+
+
+def _sweep(stage: Stage, context: Context) -> None:
+    """One pass over the stage's tasks, and another over some of them for each statistic that its sample misjudged."""
+    Pipeline(context, _pieces(stage, context)).run()
+    while missed := context.statistics.missed(stage):
+        tasks = tuple(task for task in stage.tasks if missed & set(task.stats))
+        Pipeline(context, _pieces(replace(stage, tasks=tasks, copies=()), context)).run()
+    context.statistics.close(stage)
 
 
 def _pieces(stage: Stage, context: Context) -> Iterator[Piece]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -12,8 +12,8 @@ from torch import Tensor
 from mergelang import scalars
 from mergelang.backends.block import Numbers, numbers_of
 from mergelang.backends.folds import Streaming
-from mergelang.backends.grid import grid_of
-from mergelang.backends.order import START, Found, Order, rounds, value_of
+from mergelang.plan.grid import ONE_IN, SAMPLED_WHOLE, grid_of
+from mergelang.backends.order import START, Found, Order
 from mergelang.backends.scratch import Scratch
 from mergelang.catalog import DTYPE_BITS
 from mergelang.plan.footprint import kept_bytes
@@ -34,7 +34,8 @@ class Job:
         self._floats = [0.0] * len(self.bound.program.kinds)
         self._floats[: len(task.scalars)] = [context.statistics.number(scalar) for scalar in task.scalars]
         self._found: dict[int, Found] = {}
-        self._folds: list[Streaming] = []
+        self._folds: list[Streaming | None] = []
+        self._again: frozenset[int] | None = None  # the folds that a repeated phase still gathers
         self._waiting = 0
         self._lock = threading.Lock()
         self._keep = task.resident and len(self.bound.phases) > 1
@@ -67,15 +68,23 @@ class Job:
         """True if bytes once read stay for the later phases."""
         return self._keep
 
-    def start_folds(self) -> list[Streaming]:
-        """An empty statistic for each fold of the phase, to be filled by one piece."""
-        return [self._start_fold(fold) for fold in self._now.phase.folds]
+    def start_folds(self) -> list[Streaming | None]:
+        """An empty statistic for each fold of the phase, to be filled by one piece; None where it is not gathered."""
+        folds = enumerate(self._now.phase.folds)
+        return [self._start_fold(fold) if self._gathers(number, fold) else None for number, fold in folds]
 
-    def join(self, shares: Sequence[Streaming]) -> None:
+    def _gathers(self, number: int, fold: Fold) -> bool:
+        """Whether the fold is still to be answered: not where a repeated sweep or phase is for another's sake."""
+        if fold.stat >= 0 and not self.context.statistics.gathers(self.task.stats[fold.stat]):
+            return False
+        return self._again is None or number in self._again
+
+    def join(self, shares: Sequence[Streaming | None]) -> None:
         """Add one piece's statistics."""
         with self._lock:
             for whole, share in zip(self._folds, shares, strict=True):
-                whole.join(share)
+                if whole is not None and share is not None:
+                    whole.join(share)
 
     def piece_done(self) -> Sequence[ProgramPiece]:
         """The pieces of the next phase, if this was the last piece of its phase."""
@@ -90,42 +99,78 @@ class Job:
     def _next_phase(self) -> Sequence[ProgramPiece]:
         while self.phase + 1 < len(self.bound.phases):
             self.phase += 1
-            self._folds = self.start_folds()
-            self.numbers = numbers_of(self._floats, self.context.dtype)
-            pieces = self._cut()
-            self._waiting = len(pieces)
-            if pieces:
+            self._again = None
+            if pieces := self._open_phase():
                 return pieces
             self._answer_phase()
         self._finish()
         return ()
 
+    def _open_phase(self) -> Sequence[ProgramPiece]:
+        self._folds = self.start_folds()
+        for fold, whole in zip(self._now.phase.folds, self._folds, strict=True):
+            if isinstance(whole, Order):
+                whole.expect(self._values_of(self.bound.program.kinds[fold.source]))
+        self.numbers = numbers_of(self._floats, self.context.dtype)
+        pieces = self._cut()
+        self._waiting = len(pieces)
+        return pieces
+
+    def _values_of(self, kind: str) -> int:
+        return {"block": self.grid.size, "row": self.grid.rows, "column": self.grid.cols, "scalar": 1}[kind]
+
     def _cut(self) -> list[ProgramPiece]:
         if not self._now.phase.steps:
             return []
+        if self._now.phase.sampled and not self._keep:
+            return [ProgramPiece(self, first, stop) for first, stop in self.grid.stretches()]
         per_weight = sum(width(leaf.dtype) for leaf in self.task.leaves) + 1
         block = self.grid.whole_chunks(self.context.plan.budget.block)
         # Whole blocks, so that a piece's cut adds no further block shapes.
         step = max(1, self.context.piece_bytes // per_weight // block) * block
         return [ProgramPiece(self, first, stop) for first, stop in self.grid.blocks(0, self.grid.size, step)]
 
+    def blocks(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """The stretches to compute of a piece, in blocks: all of it, or what a sample looks at of what is kept."""
+        block = self.context.plan.budget.block
+        if not self._now.phase.sampled:
+            yield from self.grid.blocks(start, stop, block)
+            return
+        for first, end in self.grid.stretches():
+            if start <= first < stop:
+                yield from self.grid.blocks(first, end, block)
+
     def _close_phase(self) -> Sequence[ProgramPiece]:
         self._answer_phase()
+        if self._again:
+            return self._open_phase()
         return self._next_phase()
 
     def _answer_phase(self) -> None:
         phase = self._now.phase
-        kinds = self.bound.program.kinds
-        local = [(fold, whole) for fold, whole in zip(phase.folds, self._folds, strict=True) if fold.stat < 0]
-        for fold, whole in local:
-            self._see_scalar(fold, whole, kinds)
-            self._answer(fold, whole)
-        self._run(phase.after)
-        for fold, whole in zip(phase.folds, self._folds, strict=True):
+        gathered = [(number, fold, whole) for number, fold, whole in self._gathered() if fold.stat < 0]
+        missed = {number for number, fold, whole in gathered if not self._answered(fold, whole)}
+        if self._again is None:
+            self._join_model_wide(before=phase.after if not missed else ())
+        elif not missed:
+            self._run(phase.after)
+        self._again = frozenset(missed) if missed else None
+
+    def _gathered(self) -> list[tuple[int, Fold, Streaming]]:
+        pairs = zip(self._now.phase.folds, self._folds, strict=True)
+        return [(number, fold, whole) for number, (fold, whole) in enumerate(pairs) if whole is not None]
+
+    def _join_model_wide(self, before: Sequence[Step]) -> None:
+        # After the phase's arithmetic: a model-wide statistic may gather what that has computed for the tensor.
+        self._run(before)
+        for _, fold, whole in self._gathered():
             if fold.stat >= 0:
-                # After `after`: a model-wide statistic may gather what that has just computed for the tensor.
-                self._see_scalar(fold, whole, kinds)
+                self._see_scalar(fold, whole, self.bound.program.kinds)
                 self.context.statistics.join(self.task.stats[fold.stat], fold.kind, whole)
+
+    def _answered(self, fold: Fold, whole: Streaming) -> bool:
+        self._see_scalar(fold, whole, self.bound.program.kinds)
+        return self._answer(fold, whole)
 
     def _see_scalar(self, fold: Fold, whole: Streaming, kinds: Sequence[str]) -> None:
         if kinds[fold.source] == "scalar":
@@ -133,18 +178,22 @@ class Job:
             whole.see(torch.tensor([self._floats[fold.source]], dtype=dtype), 1, Scratch())
             whole.settle()
 
-    def _answer(self, fold: Fold, whole: Streaming) -> None:
-        if isinstance(whole, Order):
-            found = self._found[fold.state] = whole.narrow(self._floats[fold.rank])
-            if found.digits == rounds(self.context.plan.precision):
-                self._floats[fold.out] = value_of(found)
-        else:
+    def _answer(self, fold: Fold, whole: Streaming) -> bool:
+        """Takes down what the fold has found; False if its phase must be gone through again."""
+        if not isinstance(whole, Order):
             self._floats[fold.out] = answer(whole)
+            return True
+        found = self._found[fold.state] = whole.narrow(self._floats[fold.rank])
+        if found.value is not None:
+            self._floats[fold.out] = found.value
+        return found.value is not None or not fold.last
 
     def _start_fold(self, fold: Fold) -> Streaming:
+        # Where a phase is gone through in full for another's sake, a sample takes a weight here and there.
+        stride = fold.stride if self._now.phase.sampled else fold.stride * ONE_IN
         if fold.stat >= 0:
-            return self.context.statistics.start(self.task.stats[fold.stat], fold.kind)
-        return start_fold(fold.kind, self._found.get(fold.state, START))
+            return self.context.statistics.start(self.task.stats[fold.stat], fold.kind, stride)
+        return start_fold(fold.kind, self._found.get(fold.state, START), stride if self.grid.size > SAMPLED_WHOLE else 1)
 
     def _run(self, steps: Sequence[Step]) -> None:
         for step in steps:

@@ -28,7 +28,7 @@ class PieceBytes:
         self._leaves = {leaf: worker.lane.upload(piece.leaf_bytes(leaf)) for leaf in piece.phase.loads}
         self._places = {slot: place for place, slot in enumerate(piece.phase.stores)}
         self._strict = not job.context.plan.allow_nonfinite
-        self._checked = set(job.task.check) & set(piece.phase.first_loads) if self._strict else set()
+        self._checked = set(job.task.check) & set(piece.phase.first_whole) if self._strict else set()
         # A block whose sum is finite is finite: one pass over what lies in the cache, and an exact look only if not.
         self._sums: list[Tensor] = []
         self._overflowed: set[int] = set()

@@ -52,17 +52,18 @@ class ProgramPiece:
         shares = job.start_folds()
         with worker.lane.working():
             data = PieceBytes(self, worker)
-            for start, stop in job.grid.blocks(self.start, self.stop, job.context.plan.budget.block):
+            for start, stop in job.blocks(self.start, self.stop):
                 job.context.check_stopped()
                 self._block(worker, data, shares, start, stop)
             for share in shares:
-                share.settle()
+                if share is not None:
+                    share.settle()
         data.check()
         worker.tidy()
         if bound.sources:
             job.join(shares)
 
-    def _block(self, worker: Worker, data: PieceBytes, shares: Sequence[Streaming], start: int, stop: int) -> None:
+    def _block(self, worker: Worker, data: PieceBytes, shares: Sequence[Streaming | None], start: int, stop: int) -> None:
         job, bound = self.job, self.phase.bound
         data.show(start, stop)
         views = worker.workspace.views(bound.layout, *job.grid.shape(stop - start))
@@ -71,7 +72,7 @@ class ProgramPiece:
         run_block(bound, frame)
         kinds = job.bound.program.kinds
         for fold, source, share in zip(self.phase.phase.folds, bound.sources, shares, strict=True):
-            if source is not None:
+            if source is not None and share is not None:
                 share.see(source(frame), job.grid.spots(kinds[fold.source]), worker.workspace.scratch)
 
     def write(self) -> None:

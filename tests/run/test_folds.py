@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mergelang.backends.folds import Extreme, Streaming, Total
-from mergelang.backends.order import START, Found, Order, rounds, value_of
+from mergelang.backends.order import START, Found, Order
 from mergelang.backends.scratch import Scratch
 
 numbers = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -54,26 +54,27 @@ def test_an_empty_statistic_joins_without_a_trace(kind: str, items: list[float],
     assert fold.answer() == WHOLE[kind](items)
 
 
-def found_by(pieces: list[Tensor], rank: float, precision: str) -> float:
+def found_by(pieces: list[Tensor], rank: float, precision: str, stride: int = 1) -> float:
     found: Found = START
-    for _ in range(rounds(precision)):
-        fold = Order(found)
+    while found.value is None:
+        fold = Order(found, stride)
         for piece in pieces:
-            fold.join(gathered(Order(found), [piece]))
+            fold.join(gathered(Order(found, stride), [piece]))
+        fold.expect(sum(len(piece) for piece in pieces))
         found = fold.narrow(rank)
-    return value_of(found)
+    return found.value
 
 
 @pytest.mark.parametrize("precision", ["F32", "F64"])
 @settings(deadline=None)  # a busy machine is no fault
-@given(items=values, at=cuts, rank=st.floats(-2, 70))
+@given(items=values, at=cuts, rank=st.floats(-2, 70), stride=st.integers(1, 20))
 def test_an_order_statistic_is_the_sorted_values_entry(
-    precision: str, items: list[float], at: list[int], rank: float
+    precision: str, items: list[float], at: list[int], rank: float, stride: int
 ) -> None:
     tensor = torch.tensor(items, dtype={"F32": torch.float32, "F64": torch.float64}[precision])
     place = int(min(max(math.floor(rank), 0), len(items) - 1))
     expected = sorted(items)[place]
-    assert found_by(parts(tensor, at), rank, precision) == expected
+    assert found_by(parts(tensor, at), rank, precision, stride) == expected
 
 
 @settings(deadline=None)  # a busy machine is no fault

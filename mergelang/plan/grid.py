@@ -8,6 +8,13 @@ from dataclasses import dataclass
 
 from mergelang.plan.model import CHUNK
 
+# A sample is taken in stretches of about this many weights, a page of a 16-bit file, from all over a tensor.
+STRETCH = 2048
+# One weight in so many is sampled. The bracket that a sample gives an order statistic is then about a percent wide.
+ONE_IN = 32
+# Below this a sample saves nothing.
+SAMPLED_WHOLE = 1 << 16
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -30,6 +37,16 @@ class Grid:
     def whole_chunks(self, weights: int) -> int:
         """The largest whole number of chunks that has at most this many weights, and one chunk at least."""
         return max(1, weights // self.chunk) * self.chunk
+
+    def stretches(self) -> list[tuple[int, int]]:
+        """The parts of the tensor that a sample looks at: whole rows, evenly spread; all of a small tensor."""
+        if self.size <= SAMPLED_WHOLE or self.chunk >= self.size:
+            return [(0, self.size)] if self.size else []
+        unit = self.cols if self.rows > 1 else 1
+        length = max(1, STRETCH // unit) * unit
+        count = max(1, self.size // (ONE_IN * length), SAMPLED_WHOLE // (4 * length))
+        starts = [(2 * i + 1) * self.size // (2 * count) // unit * unit for i in range(count)]
+        return [(start, min(start + length, self.size)) for start in dict.fromkeys(starts)]
 
     def shape(self, weights: int) -> tuple[int, int]:
         """Rows and columns of a block of this many weights."""
