@@ -15,11 +15,13 @@ from mergelang.cli.faults import Faults
 from mergelang.cli.fmt import fmt
 from mergelang.cli.inspect import inspect
 from mergelang.cli.laws import laws
+from mergelang.cli.lock import lock
 from mergelang.cli.methods import methods
 from mergelang.cli.plan import plan
 from mergelang.cli.run import run
+from mergelang.cli.verify import verify
 
-COMMANDS = (compile_, plan, run, check, fmt, laws, explain, methods, inspect, diff)
+COMMANDS = (compile_, plan, run, verify, lock, check, fmt, laws, explain, methods, inspect, diff)
 
 
 class InOrder(Faults):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mergelang.cli.faults import INTERRUPTED
 from mergelang.cli.planning import planning_options
-from mergelang.cli.recipes import SETTINGS, Size
+from mergelang.cli.recipes import SETTINGS, STDIN, Size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +30,8 @@ IN_THE_PLAN = ("dtype", "precision", "allow_nonfinite")  # what a plan made earl
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="A new folder, or a file (*.safetensors)."
 )
 @click.option("--shard-size", type=Size(), help="The most that one weight file holds.  [default: 5GB]")
+@click.option("--resume", is_flag=True, help="Go on with what an interrupted run into OUT has finished.")
+@click.option("--no-lock", is_flag=True, help="Do not hold the inputs to RECIPE.lock, where there is one.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line as the run goes on.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but what goes wrong.")
 @SETTINGS
@@ -36,21 +40,37 @@ def run(
     recipe: str,
     out: Path,
     shard_size: int | None,
+    resume: bool,
+    no_lock: bool,
     as_json: bool,
     quiet: bool,
     settings: tuple[tuple[str, str], ...],
     **given: object,
 ) -> None:
     """Run RECIPE (`-` reads stdin), or a plan that `compile -o` wrote, into OUT."""
-    from mergelang.problem import Problem
+    from mergelang.formats.shards import DEFAULT_SHARD_BYTES
+    from mergelang.problem import Problem, nothing_at
+    from mergelang.run.record import Asked
+    from mergelang.run.transaction import run_plan
 
     try:
         plan, references = _plan(recipe, settings, given)
-        report = _run(plan, recipe, out, shard_size, _watcher(plan, as_json, quiet), references)
+        asked = Asked(settings, str(given["dtype"]) if given.get("dtype") else None)
+        lock = None if no_lock else _lock_of(recipe)
+        report = run_plan(
+            plan, out, shard_bytes=shard_size or DEFAULT_SHARD_BYTES, watch=_watcher(plan, as_json, quiet),
+            place=nothing_at(f"-o {out}"), recipe_name=Path(recipe).name, references=references, asked=asked,
+            resume=resume, lock=lock,
+        )  # fmt: skip
     except Problem as problem:
         if as_json:
             click.echo(json.dumps(_told(problem)))
         raise
+    except KeyboardInterrupt:
+        # A second of collecting what the end of the process frees anyway is a second too long for who presses Ctrl-C.
+        gc.freeze()
+        click.echo(_stopped(out), err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
     if as_json:
         click.echo(json.dumps(_facts(report, plan)))
     elif not quiet:
@@ -86,17 +106,14 @@ def _earlier(path: Path, settings: tuple[tuple[str, str], ...], given: dict[str,
     return msgspec.structs.replace(plan, budget=budget_of(given, plan.budget))
 
 
-def _run(
-    plan: Plan, recipe: str, out: Path, shard_size: int | None, watch: Watcher, references: Sequence[str]
-) -> RunReport:
-    from mergelang.formats.shards import DEFAULT_SHARD_BYTES
-    from mergelang.problem import nothing_at
-    from mergelang.run.transaction import run_plan
+def _lock_of(recipe: str) -> Path | None:
+    """The recipe's lock, where there is one. A plan made earlier has none: it is held to its inputs' headers."""
+    from mergelang.run.lock import lock_path
 
-    return run_plan(
-        plan, out, shard_bytes=shard_size or DEFAULT_SHARD_BYTES, watch=watch, place=nothing_at(f"-o {out}"),
-        recipe_name=Path(recipe).name, references=references,
-    )  # fmt: skip
+    if recipe == STDIN or recipe.endswith(".json"):
+        return None
+    path = lock_path(Path(recipe))
+    return path if path.exists() else None
 
 
 def _watcher(plan: Plan, as_json: bool, quiet: bool) -> Watcher:
@@ -106,6 +123,14 @@ def _watcher(plan: Plan, as_json: bool, quiet: bool) -> Watcher:
     if as_json:
         return JsonLines(sys.stdout, plan.costs.bytes_read)
     return Counter() if quiet else watcher_for(sys.stderr, plan.costs.bytes_read)
+
+
+def _stopped(out: Path) -> str:
+    from mergelang.run.transaction import can_go_on
+
+    if can_go_on(out):
+        return "\nStopped. The same command with --resume goes on from here."
+    return "\nStopped. Nothing was finished yet, and nothing half-written was left."
 
 
 def _words(report: RunReport) -> str:

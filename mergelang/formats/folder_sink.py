@@ -12,11 +12,16 @@ from mergelang.formats.partial import SUFFIX, appeared, claim_partial
 from mergelang.formats.rename import rename_new, sync_folder
 from mergelang.formats.shard_index import INDEX_NAME
 from mergelang.formats.shard_writer import ShardWriter, write_problem
-from mergelang.formats.shards import DEFAULT_SHARD_BYTES, index_of, plan_shards
+from mergelang.formats.shards import DEFAULT_SHARD_BYTES, Shard, index_of, plan_shards
+from mergelang.formats.whole_file import write_whole
 
 
 class FolderSink:
-    """A Sink that grows in a hidden folder beside `target`, its weight files under names that nothing loads."""
+    """A Sink that grows in a hidden folder beside `target`, its weight files under names that nothing loads.
+
+    With `in_place` it grows in `target` itself, which the caller keeps hidden: what an earlier run left there is gone
+    on with, and `abort` leaves it to the next.
+    """
 
     def __init__(
         self,
@@ -25,6 +30,7 @@ class FolderSink:
         *,
         shard_bytes: int = DEFAULT_SHARD_BYTES,
         metadata: Mapping[str, str] | None = None,
+        in_place: bool = False,
     ) -> None:
         # Resolved now, so that a change of the working folder during the run moves nothing.
         self.target = Path(os.path.expanduser(target)).absolute()
@@ -32,8 +38,10 @@ class FolderSink:
         self._shards = plan_shards(tensors, shard_bytes, self._metadata)
         self._writers: list[ShardWriter] = []
         self._by_tensor: dict[str, ShardWriter] = {}
-        self._folder: Path | None = claim_partial(self.target, Path.mkdir)
+        self._in_place = in_place
+        self._folder: Path | None = None if in_place else claim_partial(self.target, Path.mkdir)
         try:
+            self._folder = self._folder or _opened_again(self.target, self._shards)
             self._open(self._folder)
         except OSError as error:
             self.abort()
@@ -45,6 +53,15 @@ class FolderSink:
     def write(self, name: str, start: int, data: memoryview) -> None:
         """Put `data` at byte `start` of tensor `name`. Safe to call from several threads."""
         self._by_tensor[name].write(name, start, data)
+
+    def read(self, name: str, start: int, buffer: memoryview) -> None:
+        """Fill `buffer` with what was written from byte `start` of tensor `name` on. Threads may call it at once."""
+        self._by_tensor[name].read(name, start, buffer)
+
+    def sync(self) -> None:
+        """Bring the weights written so far to the disk."""
+        for writer in self._writers:
+            writer.sync()
 
     def finish(self, files: Mapping[str, bytes]) -> None:
         """Add the small `files`, flush everything and rename the folder into place.
@@ -67,32 +84,33 @@ class FolderSink:
         self._folder = None
 
     def abort(self) -> None:
-        """Remove everything written. Harmless after `finish`."""
+        """Remove everything written, but where it grows in place. Harmless after `finish`."""
         for writer in self._writers:
             writer.close()
-        if self._folder is not None:
+        if self._folder is not None and not self._in_place:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
     def _open(self, folder: Path) -> None:
         for shard in self._shards:
-            writer = ShardWriter(folder / (shard.name + SUFFIX), shard)
+            writer = ShardWriter(folder / (shard.name + SUFFIX), shard, again=self._in_place)
             self._writers.append(writer)
             self._by_tensor.update(dict.fromkeys(shard.places, writer))
 
     def _finish(self, folder: Path, files: Mapping[str, bytes]) -> None:
         for name, content in files.items():
-            _write_file(folder / _plain(name), content)
+            write_whole(folder / _plain(name), content)
         for writer in self._writers:
             writer.flush()
         # The names that loaders look for come last of all, when every byte is on the disk.
         for writer in self._writers:
             rename_new(writer.path, writer.path.with_name(writer.shard.name))
         if len(self._shards) > 1:
-            _write_file(folder / INDEX_NAME, index_of(self._shards, self._metadata))
+            write_whole(folder / INDEX_NAME, index_of(self._shards, self._metadata))
         sync_folder(folder)
-        rename_new(folder, self.target)
-        sync_folder(self.target.parent)
+        if not self._in_place:
+            rename_new(folder, self.target)
+            sync_folder(self.target.parent)
 
 
 def _plain(name: str) -> str:
@@ -102,8 +120,11 @@ def _plain(name: str) -> str:
     return name
 
 
-def _write_file(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def _opened_again(folder: Path, shards: Iterable[Shard]) -> Path:
+    """The folder, made where it is missing, with weight files that a run had named for good hidden again."""
+    folder.mkdir(exist_ok=True)
+    (folder / INDEX_NAME).unlink(missing_ok=True)
+    for shard in shards:
+        if (folder / shard.name).exists():
+            os.rename(folder / shard.name, folder / (shard.name + SUFFIX))
+    return folder

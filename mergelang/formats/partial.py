@@ -16,7 +16,12 @@ SUFFIX = ".partial"
 
 def partial_names(target: Path) -> str:
     """The glob pattern, within the target's folder, of everything unfinished that was meant to become `target`."""
-    return "." + "".join(f"[{letter}]" if letter in "*?[" else letter for letter in target.name) + SUFFIX + "-*"
+    return "." + "".join(f"[{letter}]" if letter in "*?[" else letter for letter in target.name) + SUFFIX + "*"
+
+
+def partial_of(target: Path) -> Path:
+    """The hidden folder in which a run makes `target`: always the same, so that a later run can go on with it."""
+    return target.parent / f".{target.name}{SUFFIX}"
 
 
 def claim_partial(target: Path, make: Callable[[Path], None]) -> Path:
@@ -26,7 +31,7 @@ def claim_partial(target: Path, make: Callable[[Path], None]) -> Path:
     """
     for attempt in count(1):
         number = str(os.getpid()) if attempt == 1 else f"{os.getpid()}-{attempt}"
-        path = target.parent / f".{target.name}{SUFFIX}-{number}"
+        path = partial_of(target).with_name(f"{partial_of(target).name}-{number}")
         try:
             make(path)
             return path

@@ -1,66 +1,114 @@
-"""One weight file being written: its full length is taken first, then bytes go to their final places in any order."""
+"""One weight file being written: its full length is taken first, then bytes go to their final places in any order.
+
+The header comes last: until then the file opens with zeros, which no loader takes for a model.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from mergelang.formats.damage import blocked, damaged
 from mergelang.formats.descriptor import Descriptor
 from mergelang.formats.shards import Shard
-from mergelang.problem import Problem
+from mergelang.problem import Bug, Problem
 
 # File systems that cannot reserve room say one of these; the file is then only given its length.
 _CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 class ShardWriter:
-    """Writes `shard` to the new file `path`; `write` may be called from several threads."""
+    """Writes `shard` to the file `path`; `write` and `read` may be called from several threads.
 
-    def __init__(self, path: Path, shard: Shard) -> None:
+    The file must be new, but for `again`: then one that an earlier run left there in full length is gone on with.
+    """
+
+    def __init__(self, path: Path, shard: Shard, *, again: bool = False) -> None:
         self.path = path
         self.shard = shard
         self._sizes = {tensor.name: tensor.nbytes for tensor in shard.tensors}
-        # A file that exists is the caller's matter: it takes another name.
-        self._open: Descriptor | None = Descriptor(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        try:
-            _reserve(self._open.number, shard.size)
-            _write_all(self._open.number, memoryview(shard.head), 0)
-        except OSError as error:
-            self.close()
-            path.unlink(missing_ok=True)
-            raise write_problem(path, error) from None
+        self._open: Descriptor | None = None
+        if again and path.is_file() and path.stat().st_size == shard.size:
+            self._open = Descriptor(str(path), os.O_RDWR)
+        else:
+            # Without `again` a file that exists is the caller's matter: it takes another name.
+            self._open = Descriptor(str(path), os.O_RDWR | os.O_CREAT | (os.O_TRUNC if again else os.O_EXCL))
+            self._take_room()
 
     def write(self, name: str, start: int, data: memoryview) -> None:
         """Put `data` at byte `start` of tensor `name`."""
-        held = self._open
-        if held is None or start < 0 or start + data.nbytes > self._sizes[name]:
-            # pwrite would spill into the next tensor.
-            raise ValueError(f"{name}: {data.nbytes} bytes at {start} do not fit into {self._sizes[name]}")
+        held = self._held(name, start, data)
         try:
             _write_all(held.number, data.cast("B"), self.shard.places[name] + start)
         except OSError as error:
             raise write_problem(self.path, error) from None
 
-    def flush(self) -> None:
-        """Bring everything written to the disk, then close the file."""
-        if self._open is not None:
-            try:
-                os.fsync(self._open.number)
-            except OSError as error:
-                raise write_problem(self.path, error) from None
-            self.close()
+    def read(self, name: str, start: int, buffer: memoryview) -> None:
+        """Fill `buffer` with what the file holds from byte `start` of tensor `name` on."""
+        held, done = self._held(name, start, buffer), 0
+        try:
+            while done < len(buffer):
+                count = os.preadv(held.number, [buffer[done:]], self.shard.places[name] + start + done)
+                if count == 0:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+                done += count
+        except OSError as error:
+            raise blocked(str(self.path), error, "read") from None
+
+    def sync(self) -> None:
+        """Bring the weights written so far to the disk."""
+        held = self._open
+        if held is not None:
+            self._flushed(os.fdatasync if hasattr(os, "fdatasync") else os.fsync, held)
+
+    def flush(self, head: bytes | None = None) -> None:
+        """Write the header (`head` for the planned one, of the same length), bring all to the disk and close."""
+        held = self._open
+        if held is None:
+            return
+        head = self.shard.head if head is None else head
+        if len(head) != len(self.shard.head):
+            raise Bug(f"the header of {self.path.name} was planned with {len(self.shard.head)} bytes, not {len(head)}")
+        try:
+            _write_all(held.number, memoryview(head), 0)
+        except OSError as error:
+            raise write_problem(self.path, error) from None
+        self._flushed(os.fsync, held)
+        self.close()
 
     def close(self) -> None:
         """Let go of the file as it is; a write in another thread still ends in it. Harmless when called again."""
         self._open = None
 
+    def _take_room(self) -> None:
+        assert self._open is not None
+        try:
+            _reserve(self._open.number, self.shard.size)
+        except OSError as error:
+            self.close()
+            self.path.unlink(missing_ok=True)
+            raise write_problem(self.path, error) from None
+
+    def _flushed(self, flush: Callable[[int], None], held: Descriptor) -> None:
+        try:
+            flush(held.number)
+        except OSError as error:
+            raise write_problem(self.path, error) from None
+
+    def _held(self, name: str, start: int, data: memoryview) -> Descriptor:
+        held = self._open
+        if held is None or start < 0 or start + data.nbytes > self._sizes[name]:
+            # pwrite would spill into the next tensor.
+            raise ValueError(f"{name}: {data.nbytes} bytes at {start} do not fit into {self._sizes[name]}")
+        return held
+
 
 def write_problem(path: Path, error: OSError) -> Problem:
     """The Problem for an error of the system while writing to `path`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        message = "The disk has become full while this file was written; nothing of the output is kept."
+        message = "The disk has become full while this file was written."
         return damaged("no-room", message, str(path), fix="make room on this disk, or write to another one")
     return blocked(str(path), error, "written")
 

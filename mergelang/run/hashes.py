@@ -8,12 +8,21 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 import xxhash
 
 from mergelang.catalog import Checkpoint
 from mergelang.formats.damage import blocked
 from mergelang.formats.protocols import Source
+
+
+class Running(Protocol):
+    """A hash over bytes so far."""
+
+    def update(self, data: bytes | memoryview, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
 
 _BLOCK = 4 << 20
 # Hashing runs at ten times the speed of a disk; more threads only compete for it.
@@ -41,16 +50,26 @@ def input_hashes(sources: Sequence[Source], cache: Path | None = None) -> list[s
 def file_hash(path: Path, cache: Path, stop: threading.Event | None = None) -> str:
     """xxh3-128 of the file's bytes in hexadecimal; from the cache if path, size, time and inode are as they were."""
     try:
-        key = _key(path)
+        key = file_key(path)
         if (known := _recall(cache / key)) is not None:
             return known
         found = _content_hash(path, stop)
-        unchanged = _key(path) == key
+        unchanged = file_key(path) == key
     except OSError as error:
         raise blocked(str(path), error, "read") from None
     if unchanged and not (stop is not None and stop.is_set()):
-        _remember(cache / key, found)
+        remember(cache / key, found)
     return found
+
+
+def fast_hash(data: bytes | memoryview) -> str:
+    """xxh3-64 of the bytes in hexadecimal: enough to tell that they are still the same."""
+    return str(xxhash.xxh3_64_hexdigest(data))
+
+
+def running_hash(bits: int = 128) -> Running:
+    """An xxh3 over bytes that come one stretch after the other."""
+    return xxhash.xxh3_128() if bits == 128 else xxhash.xxh3_64()
 
 
 def user_cache() -> Path:
@@ -59,7 +78,8 @@ def user_cache() -> Path:
     return Path(root) / "mergelang" / "hashes"
 
 
-def _key(path: Path) -> str:
+def file_key(path: Path) -> str:
+    """A name for the file as it is now: another once its path, size, time or inode has changed."""
     real = os.path.realpath(path)
     status = os.stat(real)
     return xxhash.xxh3_128_hexdigest(f"{real}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}".encode())
@@ -83,12 +103,12 @@ def _recall(remembered: Path) -> str | None:
     return text if len(text) == 32 else None
 
 
-def _remember(remembered: Path, found: str) -> None:
+def remember(remembered: Path, found: str) -> None:
     """Keep the hash; a cache that cannot be written costs time only, so nobody needs to hear of it."""
     try:
         remembered.parent.mkdir(parents=True, exist_ok=True)
         number, name = tempfile.mkstemp(dir=remembered.parent)
-        with os.fdopen(number, "w", encoding="ascii") as file:
+        with os.fdopen(number, "w", encoding="utf-8") as file:
             file.write(found)
         os.replace(name, remembered)
     except OSError:

@@ -9,10 +9,9 @@ from mergelang.catalog import Checkpoint, OutTensor
 from mergelang.formats.check_target import check_target
 from mergelang.formats.file_sink import FileSink
 from mergelang.formats.folder_sink import FolderSink
-from mergelang.formats.protocols import Sink
+from mergelang.formats.partial import partial_of
 from mergelang.plan.model import Plan, PlannedOutput
 from mergelang.problem import Problem
-from mergelang.run.tied_sink import TiedSink
 from mergelang.span import Place
 
 
@@ -35,20 +34,23 @@ def is_file(path: Path) -> bool:
 def check_targets(plan: Plan, out: Path, inputs: Sequence[Checkpoint], place: Place) -> None:
     """Passes if all outputs can be written to `out`; raises the Problems of `check_target`."""
     tensors = (tensor for output in plan.outputs for tensor in written_tensors(output, inputs, is_file(out)))
-    check_target(out, inputs, sum(tensor.nbytes for tensor in tensors), place)
+    # What an interrupted run has taken is taken over, or removed first.
+    needed = sum(tensor.nbytes for tensor in tensors) - _taken(partial_of(out))
+    check_target(out, inputs, max(0, needed), place)
 
 
 def open_sink(
-    path: Path, output: PlannedOutput, inputs: Sequence[Checkpoint], metadata: Mapping[str, str], shard_bytes: int
-) -> Sink:
-    """The output being written at `path`."""
-    tensors = written_tensors(output, inputs, is_file(path))
-    sink: Sink = (
-        FileSink(path, tensors, metadata=metadata)
-        if is_file(path)
-        else FolderSink(path, tensors, shard_bytes=shard_bytes, metadata=metadata)
-    )
-    return TiedSink(sink, output.tied) if len(tensors) > len(output.tensors) else sink
+    path: Path, tensors: Sequence[OutTensor], metadata: Mapping[str, str], shard_bytes: int, one_file: bool
+) -> FileSink | FolderSink:
+    """The output that grows at `path`, which is hidden, from where an earlier run left it."""
+    if one_file:
+        return FileSink(path, tensors, metadata=metadata, in_place=True)
+    return FolderSink(path, tensors, shard_bytes=shard_bytes, metadata=metadata, in_place=True)
+
+
+def _taken(folder: Path) -> int:
+    """The bytes of disk under a folder."""
+    return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*")) if folder.is_dir() else 0
 
 
 def written_tensors(output: PlannedOutput, inputs: Sequence[Checkpoint], one_file: bool) -> list[OutTensor]:

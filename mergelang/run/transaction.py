@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-from collections.abc import Sequence
-from contextlib import suppress
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from mergelang import __version__
-from mergelang.catalog import Checkpoint, OutTensor
-from mergelang.formats.config import carried_files, shared_float_dtype
-from mergelang.formats.protocols import Sink, Source
+from mergelang.formats.claim import Claim
+from mergelang.formats.partial import appeared, partial_of
+from mergelang.formats.protocols import Source
 from mergelang.formats.shards import DEFAULT_SHARD_BYTES
-from mergelang.plan.model import Plan, PlannedOutput
-from mergelang.problem import nothing_at
-from mergelang.run.card import Card, Parent, render_card
-from mergelang.run.executor import execute
+from mergelang.plan.model import Plan
+from mergelang.problem import Problem, nothing_at
+from mergelang.run.card import Parent
+from mergelang.run.facts import Facts
 from mergelang.run.hashes import input_hashes
+from mergelang.run.journal import Journal, Past, read_journal
+from mergelang.run.lock import read_lock
+from mergelang.run.locked_source import LockCheck
+from mergelang.run.making import Making
+from mergelang.run.record import Asked
 from mergelang.run.reopen import check_unchanged, open_planned
 from mergelang.run.report import Recorder, RunReport
-from mergelang.run.targets import check_targets, open_sink, target_paths
+from mergelang.run.resume import check_same_run, identity, unfinished
+from mergelang.run.targets import check_targets, is_file, target_paths
 from mergelang.run.watch import Counter, Watcher
 from mergelang.span import Place
+
+# Faults of the machine, not of the recipe or its inputs: what was finished by then is worth keeping.
+PASSING_FAULTS = frozenset(
+    ["no-room", "write-failed", "write-damaged", "unreadable-file", "short-read", "output-exists"]
+)
 
 
 def run_plan(
@@ -35,11 +45,17 @@ def run_plan(
     place: Place | None = None,
     recipe_name: str = "recipe.merge",
     references: Sequence[str] = (),
+    asked: Asked | None = None,
+    resume: bool = False,
+    lock: Path | None = None,
 ) -> RunReport:
     """Runs the plan into `out`: a folder, one file (`*.safetensors`), or for several outputs a folder of folders.
 
     `sources` are the open inputs in the plan's order (else they are opened by its paths); they are closed at the end.
-    `place` stands in the Problems about `out`. Raises `input-changed`, the Problems of `check_target` and of `execute`.
+    `place` stands in the Problems about `out`. With `resume`, goes on with what an interrupted run into `out` left, if
+    there is any. With the file `lock`, the inputs are held to it. Raises `input-changed`, `locked-input-changed`,
+    `run-under-way`, `unfinished-run`, `cannot-resume`, `write-damaged`, and the Problems of `check_target` and of
+    `execute`.
     """
     recorder, place, out = Recorder(watch or Counter()), place or nothing_at("--out"), out.expanduser().absolute()
     opened = list(sources) if sources is not None else open_planned(plan, place)
@@ -52,8 +68,9 @@ def run_plan(
             source.check_ties()
         refs = [planned.ref for planned in plan.inputs]
         parents = [Parent(*pair) for pair in zip(refs, input_hashes(opened), strict=True)]
-        facts = _Facts(plan, inputs, parents, recipe_name, references)
-        _write(facts, opened, paths, shard_bytes, recorder)
+        facts = Facts(plan, inputs, parents, recipe_name, references, asked or Asked(), shard_bytes)
+        with _held_to(lock, plan, opened) as (held, check):
+            _write(facts, out, _Work(held, check, recorder), place, resume)
     finally:
         recorder.finished()
         for source in opened:
@@ -61,59 +78,81 @@ def run_plan(
     return recorder.report(tuple(paths))
 
 
-class _Facts:
-    """What the outputs' metadata and cards say."""
-
-    def __init__(
-        self, plan: Plan, inputs: list[Checkpoint], parents: list[Parent], recipe_name: str, references: Sequence[str]
-    ) -> None:
-        self.plan, self.inputs = plan, inputs
-        self._parents, self._recipe_name, self._references = parents, recipe_name, references
-
-    def metadata(self) -> dict[str, str]:
-        """The strings for the weight files' headers. Without a date: a second run must write the same bytes."""
-        parents = [{"input": parent.ref, "xxh3_128": parent.hash} for parent in self._parents]
-        return {
-            "mergelang.recipe": self.plan.recipe,
-            "mergelang.digest": self.plan.digest,
-            "mergelang.inputs": json.dumps(parents, ensure_ascii=False),
-            "mergelang.version": __version__,
-        }
-
-    def files(self, output: PlannedOutput, path: Path) -> dict[str, bytes]:
-        """The small files of an output: its template's config and tokenizer, and the card."""
-        files: dict[str, bytes] = {}
-        if output.template >= 0:
-            tensors = [OutTensor(tensor.name, tensor.shape, tensor.dtype) for tensor in output.tensors]
-            template = self.inputs[output.template]
-            files = carried_files(template, shared_float_dtype(tensors), output.layers, None)
-        return {**files, "README.md": self._card(output, path).encode()}
-
-    def _card(self, output: PlannedOutput, path: Path) -> str:
-        command = f"mergelang run {shlex.quote(self._recipe_name)} -o {shlex.quote(path.name)}"
-        name = output.name if len(self.plan.outputs) > 1 else path.name
-        plan = self.plan
-        return render_card(Card(name, plan.recipe, plan.digest, self._parents, self._references, command, __version__))
+def can_go_on(out: Path) -> bool:
+    """True if an interrupted run into `out` left something that `resume` can use."""
+    return not read_journal(partial_of(out.expanduser().absolute()) / "journal").is_empty()
 
 
-def _write(facts: _Facts, sources: list[Source], paths: list[Path], shard_bytes: int, recorder: Recorder) -> None:
-    plan, parent = facts.plan, paths[0].parent
-    # Before the run: a config that cannot be carried over must not be found out at its end.
-    files = [facts.files(output, path) for output, path in zip(plan.outputs, paths, strict=True)]
-    made_folder = len(paths) > 1
-    if made_folder:
-        parent.mkdir()
-    sinks: list[Sink] = []
+_Held = tuple[Sequence[Source], Callable[[], None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a run reads, what must hold before it is put in place, and who is told of it."""
+
+    sources: Sequence[Source]
+    check: Callable[[], None]
+    watch: Recorder
+
+
+@contextmanager
+def _held_to(lock: Path | None, plan: Plan, sources: Sequence[Source]) -> Iterator[_Held]:
+    """The sources, held to their lock where there is one, and the last check of them."""
+    if lock is None:
+        yield sources, lambda: None
+        return
+    held = LockCheck(sources, read_lock(lock), lock)
     try:
-        for output, path in zip(plan.outputs, paths, strict=True):
-            sinks.append(open_sink(path, output, facts.inputs, facts.metadata(), shard_bytes))
-        execute(plan, sources, sinks, recorder)
-        for sink, small in zip(sinks, files, strict=True):
-            sink.finish(small)
-    except BaseException:
-        for sink in sinks:
-            sink.abort()
-        if made_folder:
-            with suppress(OSError):  # an output that was finished before stays
-                parent.rmdir()
-        raise
+        held.start(plan)
+        yield held.sources, held.finish
+    finally:
+        held.close()
+
+
+def _write(facts: Facts, out: Path, work: _Work, place: Place, resume: bool) -> None:
+    claim = Claim(out)
+    try:
+        if os.path.lexists(out):  # another run has finished it since we looked
+            raise appeared(out)
+        past = _past(facts, claim, place, resume)
+        journal = Journal(claim.journal)
+        try:
+            if not past.run:
+                journal.run(_identity(facts, out))
+            Making(facts, claim, past).run(work.sources, journal, work.watch, work.check)
+        except BaseException as fault:
+            journal.close()
+            raise _left_behind(fault, claim, facts) from None
+        journal.close()
+        claim.remove()
+    finally:
+        claim.release()
+
+
+def _past(facts: Facts, claim: Claim, place: Place, resume: bool) -> Past:
+    """What can be gone on with; where that is nothing, the folder is empty."""
+    past = read_journal(claim.journal)
+    if past.is_empty():
+        claim.clear()
+        return Past()
+    if not resume:
+        raise unfinished(past, claim.folder, place, f"{facts.command(str(claim.target))} --resume")
+    check_same_run(past, _identity(facts, claim.target), claim.folder, place)
+    return past
+
+
+def _identity(facts: Facts, out: Path) -> dict[str, str]:
+    return identity(facts.plan, facts.parents, facts.shard_bytes, is_file(out))
+
+
+def _left_behind(fault: BaseException, claim: Claim, facts: Facts) -> BaseException:
+    """The fault, once what is of no use any more is removed; it says how to go on where that can be done."""
+    passing = not isinstance(fault, Problem) or fault.slug in PASSING_FAULTS
+    if not passing or read_journal(claim.journal).is_empty():
+        claim.remove()
+        return fault
+    if not isinstance(fault, Problem):
+        return fault
+    message = f"{fault.message} What was finished by then is kept."
+    fix = f"{fault.fix}; then go on: {facts.command(str(claim.target))} --resume"
+    return Problem(fault.slug, message, fault.place, fix=fix, also=fault.also)

@@ -1,0 +1,163 @@
+"""An input held to its lock while it is read."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mergelang.catalog import Checkpoint, TensorInfo
+from mergelang.formats.protocols import Source
+from mergelang.plan.model import Plan
+from mergelang.problem import Problem
+from mergelang.run.hashes import Running, running_hash
+from mergelang.run.lock import Lock, LockedFile, LockedInput, again, stored_hash, stored_tensors
+from mergelang.span import FileSpot
+
+
+@dataclass(slots=True)
+class _Reading:
+    """The hash of a tensor's bytes up to `end`."""
+
+    state: Running
+    end: int = 0
+
+
+class LockedSource:
+    """A Source that hashes each tensor as it is read in order, and compares it with the lock when it is through.
+
+    Raises `locked-input-changed` from the read that ends a tensor which is not what was locked.
+    """
+
+    def __init__(self, source: Source, locked: LockedInput, lock_file: Path) -> None:
+        self.checkpoint: Checkpoint = source.checkpoint
+        self._source, self._lock_file = source, lock_file
+        files = {file.name: file for file in locked.files}
+        self._files = [files[Path(info.path).name] for info in source.checkpoint.files]
+        self._reading: dict[str, _Reading] = {}
+        self._checked: set[str] = set()
+        self._ending = False
+        self._guard = threading.Lock()
+
+    def read_into(self, name: str, start: int, buffer: memoryview) -> None:
+        """Fill `buffer` with the bytes of tensor `name` from its byte `start` on. Safe to call from several threads."""
+        self._source.read_into(name, start, buffer)
+        # An adapter's tensors are made from its factors; its file is checked apart.
+        if self.checkpoint.kind != "adapter" and name not in self._checked:
+            self._see(name, start, buffer)
+
+    def check_ties(self) -> None:
+        self._source.check_ties()
+
+    def close(self) -> None:
+        """Close the files, and stop checking."""
+        self._ending = True
+        self._source.close()
+
+    def check_others(self, read: set[str]) -> None:
+        """Check every tensor of the files that is not in `read`, apart from the reading of the run."""
+        for info, locked in zip(self.checkpoint.files, self._files, strict=True):
+            for tensor in stored_tensors(info.path):
+                if self._ending:
+                    return
+                if tensor.name not in read and tensor.name not in self._checked:
+                    self._compare(tensor, info.path, locked, stored_hash(info.path, tensor))
+
+    def _see(self, name: str, start: int, buffer: memoryview) -> None:
+        tensor = self.checkpoint.tensors[name]
+        if name not in self._files[tensor.file].tensors:  # the file is hashed as a whole
+            return
+        with self._guard:
+            reading = self._reading.setdefault(name, _Reading(running_hash()))
+            if start != reading.end:  # out of order: it is read apart in the end
+                return
+            reading.state.update(buffer)
+            reading.end += buffer.nbytes
+            if reading.end < tensor.nbytes:
+                return
+        self._compare(
+            tensor, self.checkpoint.files[tensor.file].path, self._files[tensor.file], reading.state.hexdigest()
+        )
+
+    def _compare(self, tensor: TensorInfo, path: str, locked: LockedFile, found: str) -> None:
+        if locked.tensors.get(tensor.name) != found:
+            raise _changed(
+                f'"{tensor.name}" holds other bytes', self.checkpoint.ref, path, tensor.name, self._lock_file
+            )
+        self._checked.add(tensor.name)
+
+
+class LockCheck:
+    """The inputs of a run held to a lock: while they are read, and what the run does not read beside that."""
+
+    def __init__(self, sources: Sequence[Source], lock: Lock, lock_file: Path) -> None:
+        """Raises `lock-out-of-date` or, for what the headers tell, `locked-input-changed`."""
+        _check_inputs(sources, lock, lock_file)
+        self.sources = [LockedSource(*pair, lock_file) for pair in zip(sources, lock.inputs, strict=True)]
+        self._pool = ThreadPoolExecutor(1, "mergelang lock")
+        self._others: list[Future[None]] = []
+
+    def start(self, plan: Plan) -> None:
+        """Begin to check what the plan does not read."""
+        read = read_tensors(plan)
+        for number, source in enumerate(self.sources):
+            self._others.append(self._pool.submit(source.check_others, read.get(number, set())))
+
+    def finish(self) -> None:
+        """Check what is left. Raises `locked-input-changed`."""
+        for other in self._others:
+            other.result()
+        for source in self.sources:
+            source.check_others(set())
+
+    def close(self) -> None:
+        """Stop checking; waits for the tensor at hand."""
+        for source in self.sources:
+            with suppress(Exception):
+                source.close()
+        self._pool.shutdown(cancel_futures=True)
+
+
+def read_tensors(plan: Plan) -> Mapping[int, set[str]]:
+    """The names of the tensors that a plan reads of each input that is no adapter."""
+    read: dict[int, set[str]] = {}
+    for stage in plan.stages:
+        leaves = [leaf for task in stage.tasks for leaf in task.leaves]
+        leaves += [leaf for copy in stage.copies for leaf in (copy.leaf, *copy.same)]
+        for leaf in leaves:
+            if plan.inputs[leaf.input].kind != "adapter":
+                read.setdefault(leaf.input, set()).add(leaf.tensor)
+    return read
+
+
+def _check_inputs(sources: Sequence[Source], lock: Lock, lock_file: Path) -> None:
+    """What needs no weights: the inputs' names, their files, and the tensors in these."""
+    refs = [source.checkpoint.ref for source in sources]
+    if refs != [one.input for one in lock.inputs]:
+        listed = ", ".join(f"`{one.input}`" for one in lock.inputs)
+        message = f"The lock is of other inputs ({listed}) than the recipe has now, so it cannot vouch for them."
+        raise Problem("lock-out-of-date", message, FileSpot(str(lock_file)), fix=again(lock_file))
+    for source, locked in zip(sources, lock.inputs, strict=True):
+        _check_files(source.checkpoint, locked, lock_file)
+
+
+def _check_files(checkpoint: Checkpoint, locked: LockedInput, lock_file: Path) -> None:
+    files = {file.name: file for file in locked.files}
+    here = {Path(info.path).name: info for info in checkpoint.files}
+    for name in sorted(files.keys() ^ here.keys()):
+        what = f"the file {name} " + ("is missing" if name in files else "has been added")
+        raise _changed(what, checkpoint.ref, checkpoint.path, name, lock_file)
+    for name, info in here.items():
+        tensors = {tensor.name for tensor in stored_tensors(info.path)}
+        for tensor in sorted(tensors ^ files[name].tensors.keys()):
+            what = f'"{tensor}" ' + ("is missing" if tensor not in tensors else "has been added")
+            raise _changed(what, checkpoint.ref, info.path, tensor, lock_file)
+
+
+def _changed(what: str, ref: str, path: str, part: str, lock_file: Path) -> Problem:
+    message = f"The input `{ref}` is not what it was when the recipe was locked: {what}."
+    fix = f"get the file of that time, or lock what is there now: {again(lock_file)}"
+    return Problem("locked-input-changed", message, FileSpot(path, part), fix=fix, also=(FileSpot(str(lock_file)),))
