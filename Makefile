@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TESTS ?= tests
 PYTEST ?= -n 2 -q
+MINUTES ?= 5
 
 CHECKPOINTS := examples/checkpoints
 MERGED := examples/out/three_skills
@@ -15,7 +16,7 @@ MERGED := examples/out/three_skills
 ROWS ?=
 BENCH ?=
 OTHERS_VENV := .cache/bench-venv
-OTHERS ?= $(wildcard $(OTHERS_VENV)/bin/python)
+OTHERS ?= $(if $(wildcard $(OTHERS_VENV)/.installed),$(OTHERS_VENV)/bin/python)
 RESULTS ?= benchmarks/RESULTS.md
 # mergekit asks for packages that merging does not import; these are the ones it does.
 OTHERS_NEED := torch numpy safetensors tqdm click pydantic immutables PyYAML psutil scipy transformers tokenizers \
@@ -25,7 +26,7 @@ OTHERS_NEED := torch numpy safetensors tqdm click pydantic immutables PyYAML psu
 show = @echo; echo "\$$ $(1)"; PATH="$(CURDIR)/$(BIN):$$PATH" $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo checkpoints test lint format laws bench bench-others bench-gpu clean
+.PHONY: help setup demo checkpoints test fuzz lint format laws bench bench-others bench-gpu clean
 
 help: ## Lists what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -56,6 +57,16 @@ checkpoints: $(INSTALLED) ## Trains the small models that the demo merges (under
 
 test: $(INSTALLED) ## Runs the whole test suite
 	@$(BIN)/python -m pytest $(PYTEST) $(TESTS)
+
+FUZZED := header file index adapter plan recipe
+
+fuzz: $(INSTALLED) ## Fuzzes the readers of files and recipes, MINUTES for each (make fuzz MINUTES=30)
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install -qq --disable-pip-version-check "atheris>=3,<4"
+	@mkdir -p .cache/fuzz && for target in $(FUZZED); do \
+	  echo "Fuzzing $$target for $(MINUTES) minutes ..."; mkdir -p .cache/fuzz/$$target; \
+	  $(BIN)/python tests/fuzz/fuzz.py $$target -max_total_time=$$(($(MINUTES) * 60)) -dict=tests/fuzz/recipe.dict \
+	    -artifact_prefix=.cache/fuzz/ -verbosity=0 .cache/fuzz/$$target tests/fuzz/corpus/$$target || exit 1; \
+	done
 
 lint: $(INSTALLED) ## Checks style and types
 	@$(BIN)/ruff check --quiet .
