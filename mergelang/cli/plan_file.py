@@ -26,7 +26,7 @@ def read_plan(path: Path) -> Plan:
         raise Problem("other-plan-format", message, FileSpot(str(path)), fix=AGAIN)
     try:
         return decode(data)
-    except msgspec.MsgspecError as fault:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
         part = f" (at {str(fault).rpartition(' - at ')[2]})" if " - at " in str(fault) else ""
         message = f"`{path}` is no plan, or it was cut short or changed{part}."
         raise Problem("not-a-plan", message, FileSpot(str(path)), fix=AGAIN) from None
@@ -44,6 +44,6 @@ def _format(data: bytes) -> object:
     """The format that the file says it has; `encode` leaves out the one that this version writes."""
     try:
         found = json.loads(data)
-    except ValueError:  # also what is no UTF-8
+    except (ValueError, RecursionError):  # also what is no UTF-8
         return None
     return found.get("format") if isinstance(found, dict) else None
