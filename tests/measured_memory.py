@@ -1,4 +1,7 @@
-"""Runs a recipe in a process of its own and says what it planned and what it took: `measured_memory.py OPTIONS`, JSON."""
+"""Runs a recipe in a process of its own, and prints what it planned and what it took as JSON.
+
+`measured_memory.py OPTIONS`, an object in JSON.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ import torch
 import mergelang as ml
 import mergelang.backends.block
 import mergelang.formats.inputs
-import mergelang.run.transaction  # noqa: F401  # what is imported is no memory of the run
+import mergelang.run.transaction  # what is imported is no memory of the run
 from mergelang.plan.build import Request
 from mergelang.plan.memory import least_memory
 from mergelang.plan.model import Budget

@@ -304,6 +304,9 @@ def _by_pattern(op: str) -> Make:
 
 
 def _rename(a: Arguments) -> Value:
+    if a.text(1).count("*") - a.text(1).count("**") > a.text(0).count("*") - a.text(0).count("**"):
+        message = f'"{a.text(1)}" has more wildcards than "{a.text(0)}"; each must stand for what one of those found.'
+        raise a.world.maker.problem("too-many-wildcards", message, a.span, fix=f'rename("{a.text(1)}", "{a.text(0)}", x)')
     return a.world.maker.broadcast(
         [a.subjects[2]], a.span, lambda v: a.node("rename", a.subject_node(v[0], 2), old=a.text(0), new=a.text(1))
     )

@@ -153,7 +153,7 @@ def apply_to(world: World, function: Function, values: list[Value], span: Span) 
     """The function of these values by place: how `fold` calls its step."""
     subjects = [param for param in function.params if param.default is None]
     if len(subjects) != len(values):
-        message = f"`{function.name}` takes {len(subjects)} subjects, and here it is given {len(values)}."
+        message = f"`{function.name}` takes {_counted(len(subjects))}, and here it is given {len(values)}."
         raise world.maker.problem("wrong-number", message, span)
     bound = {param.name: Bound(value, span) for param, value in zip(subjects, values, strict=True)}
     return call_function(world, function, bound, span)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from fuzz.targets import TARGETS
 
 HERE = Path(__file__).parent
