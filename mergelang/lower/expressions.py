@@ -190,6 +190,7 @@ def _let_in(world: World, scope: Scope, expr: tree.LetIn) -> Value:
 
 
 def _match(world: World, scope: Scope, expr: tree.Match) -> Value:
+    _check_arms(world, expr)
     arms = tuple(_arm_attr(arm) for arm in expr.arms)
     values = [lower(world, scope, arm.value) for arm in expr.arms]
 
@@ -198,6 +199,22 @@ def _match(world: World, scope: Scope, expr: tree.Match) -> Value:
         return world.maker.node("match", nodes, expr.span, arms=arms)
 
     return world.maker.broadcast(values, expr.span, make)
+
+
+def _check_arms(world: World, expr: tree.Match) -> None:
+    """Raises Problem `match-arms` unless a match on names has patterns, and one on layers ranges."""
+    asked = expr.arms[0]
+    if expr.subject not in ("name", "layer"):
+        message = f"`match` looks at a tensor's `name` or at its `layer`, and here it is asked for `{expr.subject}`."
+        fix = None if asked.is_else else f"match {'layer' if asked.layers else 'name'} {{ {asked.span.text}, ... }}"
+        raise world.maker.problem("match-arms", message, expr.span, fix)
+    for arm in expr.arms:
+        if expr.subject == "name" and arm.layers is not None:
+            message = "`match name` goes by names, so each arm opens with a pattern in quotes. This one opens with a range of layers."
+            raise world.maker.problem("match-arms", message, arm.span, f"match layer {{ {arm.span.text}, ... }}")
+        if expr.subject == "layer" and arm.patterns:
+            message = "`match layer` goes by layers, so each arm opens with a range such as `0..4`. This one opens with a name."
+            raise world.maker.problem("match-arms", message, arm.span, f"match name {{ {arm.span.text}, ... }}")
 
 
 def _arm_attr(arm: tree.Arm) -> tuple[str | int, ...]:
