@@ -20,6 +20,7 @@ from mergelang.formats.folder_sink import FolderSink
 from mergelang.plan.build import Request
 from mergelang.plan.model import Budget
 from mergelang.problem import Problem
+from mergelang.run import flusher
 
 NAMES = ("base", "math")
 SHAPES: dict[str, toy.Shape] = {f"layers.{n}.w": (6, 4) for n in range(3)}
@@ -183,3 +184,30 @@ def test_a_disk_that_changes_what_is_written_is_found_out(
     monkeypatch.setattr(sink, "write", real)
     run(home, recipe, other / name, resume=True)
     assert tree(other / name) == whole
+
+
+def test_the_disk_gets_what_is_written_while_the_run_goes_on(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "late").mkdir()
+    run(home, "one", tmp_path / "late" / "out")
+    monkeypatch.setattr(flusher, "FLUSH_BYTES", 1)
+    flushed = []
+    real = FolderSink.sync
+    monkeypatch.setattr(FolderSink, "sync", lambda self: (flushed.append(self), real(self)))
+    run(home, "one", tmp_path / "out")
+    assert len(flushed) > 1
+    assert tree(tmp_path / "out") == tree(tmp_path / "late" / "out")
+
+
+def test_a_flush_that_fails_ends_the_run(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost() -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(flusher, "FLUSH_BYTES", 1)
+    waiting = flusher.Flusher(lost)
+    waiting.wrote(1)
+    with pytest.raises(OSError):
+        waiting.finish()
+    with pytest.raises(OSError):
+        waiting.wrote(1)
