@@ -286,7 +286,11 @@ def _renamed(finder: _Finder, node: Node) -> Space:
     _check_pattern(old, space, finder.place(node))
     keys: dict[str, Key] = {}
     for name, key in space.keys.items():
-        target = renamed(old, new, name) or name
+        found = renamed(old, new, name)
+        target = name if found is None else found
+        if not target:
+            message = f'Renaming "{old}" to "{new}" leaves {name} without a name.'
+            raise Problem("no-name-left", message, finder.place(node))
         if target in keys:
             message = f'Renaming "{old}" to "{new}" gives two tensors the name {target}.'
             raise Problem("name-clash", message, finder.place(node))
