@@ -33,6 +33,20 @@ def layer_map(names: Iterable[str]) -> dict[str, Place | None]:
     }
 
 
+def numbers_in(names: Iterable[str], stacks: Iterable[str]) -> dict[str, set[int]]:
+    """For each of the stacks (dotted prefixes) the layer numbers that the names have there, gaps or not.
+
+    >>> numbers_in(["h.0.w", "h.2.w", "head.weight"], ["h"])
+    {'h': {0, 2}}
+    """
+    found: dict[str, set[int]] = {stack: set() for stack in stacks}
+    for name in names:
+        spot = _first_number(name)
+        if spot is not None and spot[0] in found:
+            found[spot[0]].add(spot[1])
+    return found
+
+
 def _first_number(name: str) -> tuple[str, int] | None:
     segments = name.split(".")
     for position, segment in enumerate(segments):

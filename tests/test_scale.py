@@ -76,7 +76,9 @@ def test_70b_with_8_inputs_compiles_and_plans_in_seconds() -> None:
         made = plan(compile_text(recipe_of(names)), checkpoints)
     one_model = checkpoints[0].nbytes
     assert one_model > 140e9
-    assert (made.costs.sweeps, made.costs.bytes_read) == (5, 5 * INPUTS * one_model)
+    # Two of the five sweeps read no more than a sample.
+    assert made.costs.sweeps == 5
+    assert 3 * INPUTS * one_model < made.costs.bytes_read < 3.1 * INPUTS * one_model
     assert made.costs.bytes_written == one_model
     assert len(made.programs) < 20
 
@@ -90,7 +92,8 @@ def test_70b_is_planned_from_files_of_headers(tmp_path: Path) -> None:
     recipe.write_text(recipe_of(names[1:]))
     with within(MOST_SECONDS):
         made = ml.compile(recipe).plan()
-    assert made.costs.bytes_read == 5 * 3 * checkpoint_70b("base").nbytes
+    one_model = checkpoint_70b("base").nbytes
+    assert 3 * 3 * one_model < made.costs.bytes_read < 3.1 * 3 * one_model
 
 
 def _write_headers(folder: Path) -> None:

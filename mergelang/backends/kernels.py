@@ -120,6 +120,7 @@ KERNELS: dict[str, Kernel] = {
     "sub": _two(torch.sub),
     "mul": _two(torch.mul),
     "div": Kernel(divide, temps=2),
+    "quotient": _two(torch.div),  # where a zero divisor must not pass unnoticed
     "minimum": _two(torch.minimum),
     "maximum": _two(torch.maximum),
     "ge": _compare(torch.ge),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mergelang.plan.model import PLAN_FORMAT, Plan, decode
+from mergelang.plan.model import PLAN_FORMAT, BrokenSeal, Plan, decode
 from mergelang.problem import Problem
 from mergelang.span import FileSpot
 
@@ -26,11 +26,13 @@ def read_plan(path: Path) -> Plan:
         raise Problem("other-plan-format", message, FileSpot(str(path)), fix=AGAIN)
     try:
         return decode(data)
+    except BrokenSeal:
+        message = f"`{path}` was changed after it was made, so it is no longer the plan of the recipe that it names."
+        raise Problem("plan-changed", message, FileSpot(str(path)), fix=AGAIN) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
         part = f" (at {str(fault).rpartition(' - at ')[2]})" if " - at " in str(fault) else ""
         message = f"`{path}` is no plan, or it was cut short or changed{part}."
         raise Problem("not-a-plan", message, FileSpot(str(path)), fix=AGAIN) from None
-
 
 def _bytes(path: Path) -> bytes:
     try:

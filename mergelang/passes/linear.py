@@ -7,6 +7,8 @@ from mergelang.graph.types import Grain, is_plain
 from mergelang.passes.rewrite import Builder
 from mergelang.span import Place as SourcePlace
 
+MOST_TERMS = 16
+
 Terms = dict[int, tuple[Node, Node]]  # leaf id -> (leaf, coefficient), in the order of first use
 
 
@@ -87,7 +89,12 @@ class _State:
         return self._leaf_or_terms(weights) if is_plain(number.type) else self._leaf(self.made(weights))
 
     def _leaf_or_terms(self, node: Node) -> Terms:
-        return self.terms[node.id] if node.id in self.terms else self._leaf(self.made(node))
+        # A long sum that is needed whole anyway is not written out again inside another one: in a chain of sums that
+        # each use the last one whole, time and steps would grow with the square of its length.
+        known = self.terms.get(node.id)
+        if known is None or (node.id in self.nodes and len(known) > MOST_TERMS):
+            return self._leaf(self.made(node))
+        return known
 
     def _leaf(self, leaf: Node) -> Terms:
         return {leaf.id: (leaf, self.builder.graph.constant(1))}

@@ -37,8 +37,9 @@ from mergelang.plan.grid import ONE_IN
 from mergelang.plan.programs import Compiled, Root, compile_program, read_whole
 from mergelang.plan.seeds import seed_for
 from mergelang.plan.spaces import Space, spaces
-from mergelang.plan.statics import Statics, group_of, members
-from mergelang.problem import Bug
+from mergelang.plan.statics import Statics, ZeroDivisor, group_of, members
+from mergelang.problem import Bug, Problem
+from mergelang.span import FileSpot
 
 # Passes over the data that an exact order statistic takes: one over a sample, one over all of it.
 ROUNDS = 2
@@ -54,7 +55,7 @@ RESIDENT_SHARE = 4
 class Request(Data, frozen=True):
     """What a plan is asked for beside the recipe: how to compute and what to save as. None of it is in a recipe."""
 
-    precision: str = "F32"
+    precision: str | None = None  # None: F64 where an input has such weights, else F32
     dtype: str | None = None  # of the outputs; None keeps each tensor's own
     allow_nonfinite: bool = False
     budget: Budget = Budget()
@@ -76,7 +77,7 @@ def build_plan(
     classes, memory = Classes(graph, found, statics), request.budget.memory
     planner = _Planner(graph, inputs, memory, found, table, classes, rounds, named, told)
     outputs = planned_outputs(named, inputs, told, request.dtype)
-    stages = planner.stages(outputs)
+    stages = _staged(planner, graph, outputs)
     plan = Plan(
         recipe=recipe,
         digest=digest,
@@ -84,11 +85,24 @@ def build_plan(
         outputs=outputs,
         programs=tuple(planner.programs),
         stages=stages,
-        precision=request.precision,  # type: ignore[arg-type]
+        precision=request.precision or _precision(inputs),  # type: ignore[arg-type]
         allow_nonfinite=request.allow_nonfinite,
         budget=request.budget,
     )
     return msgspec.structs.replace(plan, costs=costs_of(plan, inputs))
+
+
+def _staged(planner: _Planner, graph: Graph, outputs: Sequence[PlannedOutput]) -> tuple[Stage, ...]:
+    try:
+        return planner.stages(outputs)
+    except ZeroDivisor as fault:
+        place = next((graph.places[n.id] for n in (fault.node, *graph.roots()) if n.id in graph.places), FileSpot(fault.name))
+        message = f"This divides by a number that is 0 at {fault.name}. (`depth` is 0 at the first layer and outside the layers.)"
+        raise Problem("zero-divisor", message, place) from None
+
+
+def _precision(inputs: Sequence[Checkpoint]) -> str:
+    return "F64" if any(info.dtype == "F64" for one in inputs for info in one.tensors.values()) else "F32"
 
 
 def _planned_input(checkpoint: Checkpoint) -> PlannedInput:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from mergelang.graph.node import Graph, Node, in_order
 from mergelang.graph.types import Grain
 from mergelang.plan.spaces import Space
-from mergelang.plan.statics import Statics, group_of
+from mergelang.plan.statics import Statics, ZeroDivisor, group_of
 
 RENAMING = ("stack", "layer_slice", "rename")
 CHOOSING = ("match", "select", "drop", "adapter")
@@ -53,9 +53,12 @@ class Classes:
 
     def _number(self, node: Node, name: str, space: Space) -> object:
         # A number of another part of the graph, where this tensor was dropped, says nothing about it.
-        if not self._sizes.get(node.id) or self._statics.applies(node, name):
+        if self._sizes.get(node.id) and not self._statics.applies(node, name):
+            return None
+        try:
             return self._statics.value(node, name, space)
-        return None
+        except ZeroDivisor:  # a fault only where the number is used, which is not for this to tell
+            return "divides by zero"
 
     def _key_fact(self, node: Node, name: str, fact: str) -> object:
         space = self._spaces[node.id]

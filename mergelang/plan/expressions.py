@@ -14,7 +14,7 @@ from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain, Place, is_model, join
 from mergelang.plan.adapter_fit import REPLACED, UNTOUCHED
 from mergelang.plan.spaces import Key, Space
-from mergelang.plan.statics import Number, Statics, group_of, members
+from mergelang.plan.statics import Number, Statics, ZeroDivisor, group_of, members
 from mergelang.problem import Bug
 from mergelang.scalars import apply
 
@@ -89,7 +89,7 @@ class Table:
         if node.op == "rank":
             subject = self.spread(self.of(node.args[0], name, space), node.args[0])
             return self._inside(f"{node['per']}_rank", (subject,), node.type.grain)
-        return self._elementwise(node, [self.of(arg, name, space) for arg in node.args])
+        return self._elementwise(node, [self.of(arg, name, space) for arg in node.args], name)
 
     def _adapter(self, node: Node, name: str, space: Space) -> Expression:
         """The change of an adapter; where it holds a tensor whole, that tensor less the Model's own."""
@@ -142,11 +142,19 @@ class Table:
 
     # ---- arithmetic
 
-    def _elementwise(self, node: Node, args: list[Expression]) -> Expression:
+    def _elementwise(self, node: Node, args: list[Expression], name: str) -> Expression:
         if "elementwise" not in OPS[node.op]:
             raise Bug(f"no expression for {node.op}")
+        if node.op == "div" and isinstance(node.type.unit, Place):
+            return self._quotient(node, args, name)
         attrs = {key: str(value) for key, value in node.attrs}
         return self.elementwise(node.op, args, **attrs)
+
+    def _quotient(self, node: Node, args: list[Expression], name: str) -> Expression:
+        """A sum of Models over the sum of its weights. Where these are 0 there is no Model: the run must say so."""
+        if number_of(args[1]) == 0:
+            raise ZeroDivisor(node, name)
+        return self.make("quotient", tuple(args), widest(args))
 
     def elementwise(self, op: str, args: list[Expression], **attrs: int | float | str) -> Expression:
         zeros = [number_of(arg) == 0 for arg in args]

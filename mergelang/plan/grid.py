@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from mergelang.plan.model import CHUNK
 
-# A sample is taken in stretches of about this many weights, a page of a 16-bit file, from all over a tensor.
+# A sample is taken in stretches of at least this many weights, a page of a 16-bit file, from all over a tensor.
 STRETCH = 2048
+MOST_STRETCHES = 256
 # One weight in so many is sampled. The bracket that a sample gives an order statistic is then about a percent wide.
 ONE_IN = 32
 # Below this a sample saves nothing.
@@ -43,8 +44,9 @@ class Grid:
         if self.size <= SAMPLED_WHOLE or self.chunk >= self.size:
             return [(0, self.size)] if self.size else []
         unit = self.cols if self.rows > 1 else 1
-        length = max(1, STRETCH // unit) * unit
-        count = max(1, self.size // (ONE_IN * length), SAMPLED_WHOLE // (4 * length))
+        count = max(1, min(MOST_STRETCHES, self.size // (ONE_IN * STRETCH)))
+        # Always the same share of a tensor, so that a sample of the whole model is a fair one.
+        length = max(1, self.size // (ONE_IN * count * unit)) * unit
         starts = [(2 * i + 1) * self.size // (2 * count) // unit * unit for i in range(count)]
         return [(start, min(start + length, self.size)) for start in dict.fromkeys(starts)]
 

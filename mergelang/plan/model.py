@@ -11,6 +11,7 @@ is one row. The first registers are the task's scalars, in order.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Literal
 
 import msgspec
@@ -32,6 +33,7 @@ class Data(msgspec.Struct, frozen=True, omit_defaults=True):
 class Step(Data, frozen=True):
     """`out = op(args)` over registers. Besides the elementwise operations of the graph there are:
 
+    `quotient` (a division whose zero divisors are not to be 0 but to be noticed),
     `load` (attr leaf: the task's leaf, converted to the working precision), `store` (attr slot: args[0] becomes the
     task's store of that number, rounded once), `fill` (args[0] scalar -> block), `chance` (args: probability; attr seed:
     index into the task's seeds -> block of 0 and 1), `sum` (args: c0, x0, c1, x1, ... -> the weighted sum, in order),
@@ -220,13 +222,26 @@ class Plan(Data, frozen=True):
     budget: Budget = Budget()
     costs: Costs = Costs()
     format: int = PLAN_FORMAT
+    seal: str = ""  # sha256 of all the rest, in a saved plan: an edited one would run under a digest not its own
 
 
 def encode(plan: Plan) -> bytes:
-    """The plan as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(plan), indent=1)
+    """The plan as indented JSON, sealed."""
+    return msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(plan, seal=seal_of(plan))), indent=1)
+
+
+def seal_of(plan: Plan) -> str:
+    """The seal that the plan has when it is saved as it is."""
+    return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(plan, seal=""))).hexdigest()
 
 
 def decode(data: bytes) -> Plan:
-    """The plan that `encode` wrote. Raises msgspec.ValidationError or DecodeError for anything else."""
-    return msgspec.json.decode(data, type=Plan)
+    """The plan that `encode` wrote. Raises BrokenSeal for an edited one, msgspec's own errors for anything else."""
+    plan = msgspec.json.decode(data, type=Plan)
+    if plan.seal != seal_of(plan):
+        raise BrokenSeal
+    return msgspec.structs.replace(plan, seal="")
+
+
+class BrokenSeal(Exception):
+    """A saved plan was changed after it was made."""

@@ -8,9 +8,11 @@ from mergelang.catalog import FLOAT_DTYPES, Checkpoint
 from mergelang.graph.node import Graph, Node, Output, in_order
 from mergelang.graph.ops import OPS
 from mergelang.graph.types import Place
+from mergelang.layers import layer_map, numbers_in
 from mergelang.plan.model import PlannedOutput, PlannedTensor
 from mergelang.plan.spaces import Space, layer_count
 from mergelang.problem import Problem
+from mergelang.span import Place as SourcePlace
 
 
 def planned_outputs(
@@ -43,19 +45,30 @@ def _planned(
         tensors=tensors,
         tied=tied,
         template=template if carries or (tied and checkpoint is not None and checkpoint.kind == "memory") else -1,
-        layers=_new_layer_count(space, checkpoint),
+        layers=_new_layer_count(space, checkpoint, output.place) if carries else None,
     )
 
 
-def _new_layer_count(space: Space, checkpoint: Checkpoint | None) -> int | None:
-    """The result's layer count where the recipe changed it."""
-    from mergelang.layers import layer_map
-
+def _new_layer_count(space: Space, checkpoint: Checkpoint | None, place: SourcePlace) -> int | None:
+    """The result's layer count where the recipe changed it. Raises `layer-gap`."""
     if checkpoint is None:
         return None
+    _check_gaps(space, checkpoint, place)
     before = max((where[2] for where in layer_map(checkpoint.tensors).values() if where is not None), default=0)
     now = layer_count(space)
-    return now if now != before else None
+    return now if now not in (0, before) else None
+
+
+def _check_gaps(space: Space, checkpoint: Checkpoint, place: SourcePlace) -> None:
+    stacks = {where[0] for where in layer_map(checkpoint.tensors).values() if where is not None}
+    for stack, numbers in numbers_in(space.keys, stacks).items():
+        missing = [number for number in range(max(numbers, default=-1) + 1) if number not in numbers]
+        if missing:
+            holes = ", ".join(str(number) for number in missing[:8])
+            message = f"The result has layers of `{stack}` up to {max(numbers)}, but not {holes}. Models number their layers without gaps; slices that are stacked get new numbers."
+            below = f"base[0..{missing[0]}], " if missing[0] else ""
+            fix = f"stack(ends = base, [{below}base[{missing[0] + 1}..{max(numbers) + 1}]])"
+            raise Problem("layer-gap", message, place, fix=fix)
 
 
 def template_input(root: Node) -> int:

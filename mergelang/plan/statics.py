@@ -16,6 +16,14 @@ from mergelang.scalars import apply
 Number = Fraction | float
 
 
+class ZeroDivisor(Exception):
+    """A number that headers decide divides by zero at a tensor; whoever knows the node's place makes it a Problem."""
+
+    def __init__(self, node: Node, name: str) -> None:
+        super().__init__(name)
+        self.node, self.name = node, name
+
+
 class Statics:
     """Values of nodes that read no weights, each worked out once per tensor of the space it is used in."""
 
@@ -54,6 +62,8 @@ class Statics:
 
     def _arithmetic(self, node: Node, name: str, space: Space) -> Number:
         values = [self.value(arg, name, space) for arg in node.args]
+        if node.op == "div" and values[1] == 0:
+            raise ZeroDivisor(node, name)
         if all(isinstance(value, Fraction) for value in values):
             exact = exactly(node.op, values, dict(node.attrs))  # type: ignore[arg-type]  # all are fractions here
             if exact is not None:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mergelang.catalog import DTYPE_BITS
+from mergelang.catalog import DTYPE_BITS, FLOAT_DTYPES
+from mergelang.formats.dtypes import to_float
 from mergelang.plan.model import Copy
-from mergelang.run.complaints import buffers_differ
+from mergelang.run.complaints import buffers_differ, not_finite
 from mergelang.run.context import Context, regions
 from mergelang.run.worker import Worker
 
@@ -28,7 +29,7 @@ class CopyJob:
     def start(self) -> list[CopyPiece]:
         """The copy's pieces. A tensor without bytes has none and is done."""
         nbytes = (math.prod(self.copy.shape) * DTYPE_BITS[self.copy.leaf.dtype] + 7) // 8
-        step = max(1, self.context.piece_bytes // (1 + len(self.copy.same)))
+        step = max(1, self.context.piece_bytes // (8 * (1 + len(self.copy.same)))) * 8
         pieces = [CopyPiece(self, first, min(first + step, nbytes)) for first in range(0, nbytes, step)]
         self.waiting = len(pieces)
         if not pieces:
@@ -60,9 +61,21 @@ class CopyPiece:
 
     def compute(self, worker: Worker) -> None:
         first, *others = self._parts()
+        self._check_finite(first, worker)
         for leaf, raw in zip(self._job.copy.same, others, strict=True):
             if not torch.equal(first, raw):
                 raise buffers_differ(self._job.context.sources, self._job.copy.leaf, leaf)
+
+    def _check_finite(self, raw: Tensor, worker: Worker) -> None:
+        copy, context = self._job.copy, self._job.context
+        if context.plan.allow_nonfinite or copy.leaf.dtype not in FLOAT_DTYPES:
+            return
+        weights = worker.workspace.scratch.take("copied", raw.numel() * 8 // DTYPE_BITS[copy.leaf.dtype], context.dtype)
+        # The sum of finite weights is finite unless they are huge: the exact look comes only where it is not.
+        if not bool(torch.isfinite(to_float(raw, copy.leaf.dtype, weights).sum())):
+            problem = not_finite(context.sources[copy.leaf.input], copy.leaf, math.prod(copy.shape))
+            if problem is not None:
+                raise problem
 
     def write(self) -> None:
         self._job.context.write(self._job.copy.store, self._start, self._parts()[0])

@@ -189,11 +189,13 @@ class Job:
         return found.value is not None or not fold.last
 
     def _start_fold(self, fold: Fold) -> Streaming:
-        # Where a phase is gone through in full for another's sake, a sample takes a weight here and there.
-        stride = fold.stride if self._now.phase.sampled else fold.stride * ONE_IN
+        # Where all of a tensor is gone through, a sample takes a weight here and there, so that its share is the same.
+        whole = self.grid.size <= SAMPLED_WHOLE or not self._now.phase.sampled
         if fold.stat >= 0:
+            stride = fold.stride * ONE_IN if whole else fold.stride
             return self.context.statistics.start(self.task.stats[fold.stat], fold.kind, stride)
-        return start_fold(fold.kind, self._found.get(fold.state, START), stride if self.grid.size > SAMPLED_WHOLE else 1)
+        stride = ONE_IN if whole and self.grid.size > SAMPLED_WHOLE else 1
+        return start_fold(fold.kind, self._found.get(fold.state, START), stride)
 
     def _run(self, steps: Sequence[Step]) -> None:
         for step in steps:
