@@ -239,10 +239,19 @@ class Builder:
             first = self.draw(st.integers(0, self.layers - 1))
             layers = ("layers", first, self.draw(st.integers(first + 1, self.layers)))
             arms.append(layers if self.draw(st.booleans()) else ("name", *self.patterns()))
+        if self.taken(arms[-1]) <= self.taken(arms[0]):  # an arm that is never reached is a fault of the recipe
+            arms = arms[:1]
         parts = [make(deep - 1) for _ in [*arms, "else"]]
         if zero and self.draw(st.booleans()):
             parts[self.draw(st.integers(0, len(parts) - 1))] = self.graph.constant(0)
         return self.add("match", *parts, arms=(*arms, ("else",)))
+
+    def taken(self, arm: tuple[str | int, ...]) -> set[str]:
+        """The names that fit the arm."""
+        if arm[0] == "name":
+            return {name for name in self.names if any(matches(str(pattern), name) for pattern in arm[1:])}
+        inside = range(int(arm[1]), int(arm[2]))
+        return {name for name, place in layer_map(self.names).items() if place is not None and place[1] in inside}
 
     def patterns(self) -> tuple[str, ...]:
         """Patterns that fit something here, because one that fits nothing is a fault of the recipe."""

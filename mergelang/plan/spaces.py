@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mergelang.catalog import FLOAT_DTYPES, Checkpoint
-from mergelang.graph.node import Graph, Node, in_order
+from mergelang.graph.node import Attr, Graph, Node, in_order
 from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain, Place
 from mergelang.layers import layer_map
@@ -197,7 +197,10 @@ def _no_space(finder: _Finder, node: Node) -> None:
 
 
 def chosen_arms(node: Node, space: Space, place: SourcePlace) -> dict[str, int]:
-    """For every tensor of the space, the number of the arm that takes it. Raises `matches-nothing`."""
+    """For every tensor of the space, the number of the arm that takes it.
+
+    Raises `matches-nothing`, `no-such-layer`, and `never-reached` for an arm whose tensors earlier arms take.
+    """
     arms = node["arms"]
     assert isinstance(arms, tuple)
     for arm in arms:
@@ -205,9 +208,29 @@ def chosen_arms(node: Node, space: Space, place: SourcePlace) -> dict[str, int]:
         if arm[0] == "name":
             for pattern in arm[1:]:
                 _check_pattern(str(pattern), space, place)
-        elif arm[0] == "layers" and not any(_takes(arm, name, space) for name in space.keys):
-            raise Problem("matches-nothing", f"No tensor lies in the layers {arm[1]}..{arm[2]}.", place)
-    return fitting_arms(node, space)
+        elif arm[0] == "layers":
+            _check_range(int(str(arm[1])), int(str(arm[2])), space, place)
+    chosen = fitting_arms(node, space)
+    for i in sorted(set(range(len(arms) - 1)) - set(chosen.values())):
+        message = f"The arm {_arm_text(arms[i])} is never reached: the arms before it take all its tensors. Put it before them."
+        raise Problem("never-reached", message, place)
+    return chosen
+
+
+def _arm_text(arm: Attr) -> str:
+    assert isinstance(arm, tuple)
+    return f"`{arm[1]}..{arm[2]}`" if arm[0] == "layers" else " | ".join(f'"{pattern}"' for pattern in arm[1:])
+
+
+def _check_range(first: int, last: int, space: Space, place: SourcePlace) -> None:
+    """Raises `no-such-layer` for layers past the last one, `matches-nothing` for a range that holds none."""
+    count = layer_count(space)
+    if count and last > count:
+        message = f"`{first}..{last}` goes past the last layer: the model has {count} layers, 0 to {count - 1}."
+        fix = f"{first}..{count}" if first < count else None
+        raise Problem("no-such-layer", message, place, fix=fix)
+    if first >= last or not count:
+        raise Problem("matches-nothing", f"No tensor lies in the layers {first}..{last}.", place)
 
 
 def fitting_arms(node: Node, space: Space) -> dict[str, int]:
