@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
-from mergelang.lower.recipe import Given, OnDisk, Setting
+from mergelang.arguments import models_of, setting_of
 from mergelang.pipeline import Compiled, compile_file, compile_text, plan
 from mergelang.plan.build import Request
 from mergelang.plan.model import Budget, Plan
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from mergelang.run.report import RunReport
 
     StateDict = Mapping[str, torch.Tensor]
-    Let = Union[StateDict, str, int, float, Fraction, Path]
+    One = Union[StateDict, torch.Tensor, str, int, float, Fraction, Path]
+    Let = Union[One, Sequence[One]]
 
 
 class Recipe:
@@ -70,10 +71,12 @@ class Recipe:
 def compile(recipe: str | Path, **lets: Let) -> Recipe:
     """A recipe from a `.merge` file or from text; `lets` set its params and lets, or give names it uses.
 
-    A dict of tensors is a Model in memory, a path or a text a checkpoint on disk, a number a number. Raises Problem.
+    A dict of tensors is a Model in memory, a path or a text a checkpoint on disk, a number a number, a list a list of
+    these. For a param or a let of type Text a text is that text, for one of another type but Model an expression of the
+    language. Raises Problem.
     """
-    given = {name: value for name, value in lets.items() if isinstance(value, Mapping)}
-    settings = {name: _setting(name, value) for name, value in lets.items()}
+    given = dict(one for name, value in lets.items() for one in models_of(name, value))
+    settings = {name: setting_of(name, value) for name, value in lets.items()}
     path = _as_file(recipe)
     compiled = compile_text(str(recipe), settings=settings) if path is None else compile_file(path, settings)
     return Recipe(compiled, given)
@@ -91,11 +94,3 @@ def _as_file(recipe: str | Path) -> Path | None:
     if isinstance(recipe, Path) or (recipe.endswith(".merge") and "\n" not in recipe):
         return Path(recipe)
     return None
-
-
-def _setting(name: str, value: Let) -> Setting:
-    if isinstance(value, Mapping):
-        return Given(name)
-    if isinstance(value, str | Path):
-        return OnDisk(str(value))
-    return value

@@ -11,7 +11,8 @@ from pathlib import Path
 from mergelang.catalog import Checkpoint
 from mergelang.graph.meaning import meaning
 from mergelang.graph.node import Graph
-from mergelang.lower.recipe import Lowered, Setting, check_definitions, lower_recipe
+from mergelang.lower.recipe import Lowered, check_definitions, lower_recipe
+from mergelang.lower.settings import Setting
 from mergelang.passes import PASSES
 from mergelang.plan.build import Request, build_plan
 from mergelang.plan.model import Plan

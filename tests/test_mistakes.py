@@ -14,7 +14,7 @@ from tiny_files import FAMILY, tiny
 
 from mergelang.api import Recipe
 from mergelang.explain.entries import Entry, entries
-from mergelang.lower.recipe import Given
+from mergelang.lower.settings import Given
 from mergelang.pipeline import check_text, compile_text
 from mergelang.problem import Problem
 

@@ -19,7 +19,8 @@ from torch import Tensor
 from mergelang.graph.meaning import meaning
 from mergelang.graph.node import Graph, Node, Output, in_order
 from mergelang.graph.ops import OPS
-from mergelang.lower.recipe import Given, lower_recipe
+from mergelang.lower.recipe import lower_recipe
+from mergelang.lower.settings import Given
 from mergelang.problem import nothing_at
 from mergelang.span import SourceText
 from mergelang.syntax.parse import parse

@@ -10,7 +10,7 @@ from tiny_files import tiny
 from mergelang.api import Recipe
 from mergelang.graph.node import in_order
 from mergelang.graph.show import as_networkx, dot, graph_text, mermaid
-from mergelang.lower.recipe import Given
+from mergelang.lower.settings import Given
 from mergelang.pipeline import Compiled, compile_text
 from mergelang.plan.show import plan_text
 

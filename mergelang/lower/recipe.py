@@ -16,30 +16,14 @@ from mergelang.lower.emit import Maker
 from mergelang.lower.expressions import literal, lower, unknown_name
 from mergelang.lower.library import Library, function_of
 from mergelang.lower.near import did_you_mean
+from mergelang.lower.settings import Setting, setting_value, uses_models
 from mergelang.lower.values import Frame, Saved, Value, describe_value
 from mergelang.lower.world import World
 from mergelang.problem import Problem, nothing_at
 from mergelang.span import SourceText
 from mergelang.syntax import tree
-from mergelang.syntax.parse import parse, parse_expression
+from mergelang.syntax.parse import parse
 from mergelang.syntax.resolve import Words, names_written, unresolved
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A value from outside the recipe: an in-memory Model under this name (the caller keeps the tensors)."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class OnDisk:
-    """A checkpoint from outside the recipe, by a path whose characters need not be written in the notation."""
-
-    path: str
-
-
-Setting = Given | OnDisk | str | int | float | Fraction  # a text is an expression in the recipe's notation
 
 
 @dataclass(slots=True)
@@ -70,13 +54,13 @@ def _given_names(lowered: Lowered, settings: Mapping[str, Setting]) -> None:
     for name, setting in settings.items():
         if name in written:
             continue
-        if not isinstance(setting, Given) and lowered.module.items and written:
+        if not uses_models(setting) and lowered.module.items and written:
             raise Problem(
                 "unknown-setting",
                 f"The recipe has no `let` or `param` called `{name}` to set.{did_you_mean(name, written)}",
                 nothing_at(f"--set {name}"),
             )
-        lowered.scope[name] = _setting_value(lowered, name, setting)
+        lowered.scope[name] = setting_value(lowered.world, lowered.scope, name, setting, None)
 
 
 def read_items(
@@ -136,27 +120,15 @@ def _import(lowered: Lowered, item: tree.Import, folder: Path, importing: tuple[
 
 def _let(lowered: Lowered, item: tree.Let, settings: Mapping[str, Setting]) -> Value:
     if item.name in settings:
-        value = _setting_value(lowered, item.name, settings[item.name])
+        value = setting_value(lowered.world, lowered.scope, item.name, settings[item.name], item.type)
     else:
         value = lower(lowered.world, lowered.scope, item.value)
     return fit(lowered.world.maker, value, item.type, item.value.span, f"`{item.name}`")
 
 
-def _setting_value(lowered: Lowered, name: str, setting: Setting) -> Value:
-    at = nothing_at(f"<{name}>")
-    if isinstance(setting, Given):
-        return lowered.world.open("given", setting.name, at)
-    if isinstance(setting, OnDisk):
-        return lowered.world.open("checkpoint", setting.path, at)
-    if isinstance(setting, str):
-        source = SourceText(f"<{name}>", setting)
-        return lower(lowered.world, lowered.scope, parse_expression(source))
-    return lowered.world.maker.number(Fraction(str(setting)), at)
-
-
 def _knob(lowered: Lowered, item: tree.Knob, settings: Mapping[str, Setting]) -> Value:
     if item.name in settings:
-        value = _setting_value(lowered, item.name, settings[item.name])
+        value = setting_value(lowered.world, lowered.scope, item.name, settings[item.name], item.type)
     else:
         value = lower(lowered.world, lowered.scope, item.default)
     value = fit(lowered.world.maker, value, item.type, item.default.span, f"`{item.name}`")

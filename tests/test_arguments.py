@@ -1,0 +1,78 @@
+"""Claim: from Python a name takes whatever plainly stands for something in a recipe, and anything else is told."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import torch
+
+import mergelang as ml
+from mergelang.problem import Problem
+
+ONE = {"w": torch.tensor([1.0, 2.0])}
+OTHER = {"w": torch.tensor([3.0, 6.0])}
+TURNED = "param k: Number = 1 merge x + k * (y - x)"
+
+
+def told(recipe: str, **lets: Any) -> Problem:
+    with pytest.raises(Problem) as caught:
+        ml.compile(recipe, **lets)
+    return caught.value
+
+
+HALVES = [0.5, Fraction(1, 2), Decimal("0.5"), torch.tensor(0.5), numpy.float32(0.5), numpy.array(0.5), "1/2"]
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_numbers_of_every_kind_are_numbers(half: Any) -> None:
+    assert ml.merge(TURNED, x=ONE, y=OTHER, k=half)["w"].tolist() == [2.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "None"),
+        (float("nan"), "nan"),
+        (float("inf"), "infinity"),
+        (-float("inf"), "minus infinity"),
+        (torch.tensor([1.0, 2.0]), "shape [2]"),
+        ({1, 2}, "kind `set`"),
+        ([1, None], "`k[1]` is given None"),
+    ],
+)
+def test_what_stands_for_nothing_is_told(value: Any, words: str) -> None:
+    problem = told(TURNED, x=ONE, y=OTHER, k=value)
+    assert problem.slug == "cannot-be-given"
+    assert words in problem.message
+
+
+def test_a_module_is_told_to_give_its_tensors() -> None:
+    problem = told("mean([x, y])", x=torch.nn.Linear(2, 2), y=ONE)
+    assert (problem.slug, problem.fix) == ("cannot-be-given", "x=x.state_dict()")
+
+
+@pytest.mark.parametrize("value", [True, [1, 2]])
+def test_what_is_no_number_is_none(value: Any) -> None:
+    assert told(TURNED, x=ONE, y=OTHER, k=value).slug == "wrong-type"
+
+
+def test_a_list_of_dicts_is_a_list_of_models() -> None:
+    assert ml.merge("mean(xs)", xs=[ONE, OTHER])["w"].tolist() == [2.0, 4.0]
+    assert ml.merge("linear([x, y], weights = ws)", x=ONE, y=OTHER, ws=(0.5, 0.5))["w"].tolist() == [2.0, 4.0]
+
+
+def test_a_truth_is_a_truth() -> None:
+    text = "param swap: Truth = false merge if swap then y else x"
+    assert ml.merge(text, x=ONE, y=OTHER, swap=True)["w"].tolist() == OTHER["w"].tolist()
+
+
+def test_a_text_is_what_the_declared_type_says() -> None:
+    text = 'param how: Text = "mean" merge if how == "mean" then mean([x, y]) else y'
+    assert ml.merge(text, x=ONE, y=OTHER, how="last")["w"].tolist() == OTHER["w"].tolist()
+    assert ml.compile('param m: Model = checkpoint("a") merge m', m="b").compiled.graph.inputs[0].ref == "b"
+    assert ml.compile("m", m=Path("b")).compiled.graph.inputs[0].ref == "b"
