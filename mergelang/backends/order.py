@@ -18,15 +18,13 @@ from torch import Tensor
 from mergelang.backends.folds import Streaming
 from mergelang.backends.patterns import ascending, falling
 from mergelang.backends.scratch import Scratch
+from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT
 
 ROUNDS = 2
 # Half the bracket's width in standard errors of the sample's rank. What falls outside costs another sweep, a wider
 # bracket a few more values to keep.
 MARGIN = 5.0
-# Values kept as they are; beyond it they are counted in bins.
-KEPT = 1 << 21
-# With so few different values in the bracket each has a bin of its own.
-EXACT_BINS = 1 << 22
+# Bins where the bracket holds more different values than there may be bins.
 COARSE_BINS = 1 << 16
 
 
@@ -80,7 +78,7 @@ class Order:
     def _keep(self, values: Tensor) -> None:
         self._kept.append(values)
         self._kept_count += values.numel()
-        if self._found.sampled and self._kept_count > KEPT:
+        if self._found.sampled and self._kept_count > ORDER_KEPT:
             self._count_kept()
 
     def _count_kept(self) -> None:
@@ -97,7 +95,7 @@ class Order:
         ends = np.array([self._found.least, self._found.largest], dtype=np.float64 if self._wide else np.float32)
         least, largest = (int(end) for end in ascending(ends))
         width = largest - least + 1
-        shift = 0 if width <= EXACT_BINS else max(0, (width - 1).bit_length() - COARSE_BINS.bit_length() + 1)
+        shift = 0 if width <= ORDER_BINS else max(0, (width - 1).bit_length() - COARSE_BINS.bit_length() + 1)
         return least, shift, ((width - 1) >> shift) + 1
 
     def settle(self) -> None:

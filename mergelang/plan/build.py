@@ -33,7 +33,7 @@ from mergelang.plan.model import (
     Task,
 )
 from mergelang.plan.outputs import buffer_leaves, planned_outputs
-from mergelang.plan.grid import ONE_IN
+from mergelang.plan.grid import ONE_IN, SAMPLE
 from mergelang.plan.programs import Compiled, Root, compile_program, read_whole
 from mergelang.plan.seeds import seed_for
 from mergelang.plan.spaces import Space, spaces
@@ -43,9 +43,6 @@ from mergelang.span import FileSpot
 
 # Passes over the data that an exact order statistic takes: one over a sample, one over all of it.
 ROUNDS = 2
-
-# A model-wide sample is thinned out to about this many weights, whatever the model's size.
-SAMPLE = 1 << 21
 
 # A task's inputs stay in memory between its phases when they fit this share of the budget; the rest is for the blocks
 # of other tasks under way.

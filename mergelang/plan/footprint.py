@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from mergelang.catalog import DTYPE_BITS
+from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT, SAMPLE
 from mergelang.plan.model import CHUNK, Phase, Program, Task
 
 # The most temporaries that a step needs beside its result.
@@ -17,10 +18,8 @@ VECTOR = 64
 SCRATCH_NUMBERS = 7
 # Fresh bytes per weight while a statistic within the block is taken: copies in float64, sorted values, their places.
 GATHER_BYTES = {"total": 8, "smallest": 0, "largest": 0, "order": 32, "rank": 56}
-# The counts that an order statistic keeps, and the digits that it holds back before it counts them.
-ORDER_COUNTS = 8 * 65536
-ORDER_HELD = 8 << 19
-# Copies of the values that the second round of an order statistic picks, in the worst case all of a piece.
+# Copies of the values that an order statistic keeps while they are joined and sorted, or that its second round picks, in
+# the worst case all of a piece.
 ORDER_COPIES = 4
 _STEP = 1 << 16
 
@@ -77,12 +76,14 @@ def kept_bytes(task: Task, program: Program) -> int:
     """What a task holds from its first piece to its last: inputs that stay, and statistics that are under way."""
     stays = task.resident and len(program.phases) > 1
     sizes = [aligned(math.prod(task.shape) * DTYPE_BITS[leaf.dtype] // 8) for leaf in task.leaves] if stays else []
-    return (rounded(sum(sizes)) if sizes else 0) + counts_bytes(program)
+    most = max((orders(phase) for phase in program.phases), default=0)
+    return (rounded(sum(sizes)) if sizes else 0) + most * order_bytes(math.prod(task.shape))
 
 
-def counts_bytes(program: Program) -> int:
-    """What the statistics of a task take while its pieces are joined."""
-    return max((ORDER_COUNTS * orders(phase) for phase in program.phases), default=0)
+def order_bytes(weights: int) -> int:
+    """What an order statistic over so many weights holds: the values it keeps, and bins where these are too many."""
+    kept = 2 * 8 * min(weights, max(SAMPLE, ORDER_KEPT))
+    return kept + (8 * ORDER_BINS if weights > ORDER_KEPT else 0)
 
 
 def share_bytes(program: Program, itemsize: int, weights: int) -> int:
@@ -91,7 +92,7 @@ def share_bytes(program: Program, itemsize: int, weights: int) -> int:
     for phase in program.phases:
         picks = sum(fold.kind == "order" and fold.round > 0 for fold in phase.folds)
         picked = itemsize * weights * (picks + ORDER_COPIES) if picks else 0
-        most = max(most, (ORDER_COUNTS * 2 + ORDER_HELD * itemsize // 8) * orders(phase) + picked)
+        most = max(most, picked)
     return most
 
 

@@ -15,6 +15,11 @@ MOST_STRETCHES = 256
 ONE_IN = 32
 # Below this a sample saves nothing.
 SAMPLED_WHOLE = 1 << 16
+# A sample is thinned out to about this many values, however large the tensor or the model.
+SAMPLE = 1 << 19
+# Values of a bracket that are kept as they are; beyond it they are counted, in so many bins at most.
+ORDER_KEPT = 1 << 19
+ORDER_BINS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

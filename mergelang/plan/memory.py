@@ -15,7 +15,7 @@ import msgspec
 
 from mergelang.catalog import DTYPE_BITS
 from mergelang.plan.footprint import (
-    ORDER_COUNTS,
+    order_bytes,
     SCRATCH_NUMBERS,
     aligned,
     block_bytes,
@@ -176,7 +176,8 @@ def _table_bytes(plan: Plan) -> int:
         open_at_once = max(open_at_once, len(names))
     tasks = sum(len(stage.tasks) + len(stage.copies) for stage in plan.stages)
     steps = sum(len(phase.steps) + len(phase.folds) for program in plan.programs for phase in program.phases)
-    return open_at_once * ORDER_COUNTS + tasks * TASK_BYTES + steps * STEP_BYTES
+    weights = max((sum(math.prod(task.shape) for task in stage.tasks) for stage in plan.stages), default=0)
+    return open_at_once * order_bytes(weights) + tasks * TASK_BYTES + steps * STEP_BYTES
 
 
 def _adapter_bytes(plan: Plan) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor
 from mergelang import scalars
 from mergelang.backends.block import Numbers, numbers_of
 from mergelang.backends.folds import Streaming
-from mergelang.plan.grid import ONE_IN, SAMPLED_WHOLE, grid_of
+from mergelang.plan.grid import ONE_IN, SAMPLE, SAMPLED_WHOLE, grid_of
 from mergelang.backends.order import START, Found, Order
 from mergelang.backends.scratch import Scratch
 from mergelang.catalog import DTYPE_BITS
@@ -194,7 +194,8 @@ class Job:
         if fold.stat >= 0:
             stride = fold.stride * ONE_IN if whole else fold.stride
             return self.context.statistics.start(self.task.stats[fold.stat], fold.kind, stride)
-        stride = ONE_IN if whole and self.grid.size > SAMPLED_WHOLE else 1
+        thinned = max(1, self.grid.size // (ONE_IN * SAMPLE))
+        stride = thinned * ONE_IN if whole and self.grid.size > SAMPLED_WHOLE else thinned
         return start_fold(fold.kind, self._found.get(fold.state, START), stride)
 
     def _run(self, steps: Sequence[Step]) -> None:
