@@ -15,6 +15,7 @@ from mergelang.lower.recipe import Lowered, check_definitions, lower_recipe
 from mergelang.lower.settings import Setting
 from mergelang.passes import PASSES
 from mergelang.plan.build import Request, build_plan
+from mergelang.plan.limits import check_limits
 from mergelang.plan.model import Plan
 from mergelang.plan.spaces import spaces
 from mergelang.problem import Problem
@@ -107,7 +108,8 @@ def plan(compiled: Compiled, inputs: Sequence[Checkpoint], request: Request | No
     if not compiled.graph.outputs:
         raise _no_merge(compiled)
     with deep_recursion():
-        spaces(compiled.written, inputs)  # faults are found on the graph as written, where every node has its place
+        found = spaces(compiled.written, inputs)  # faults are found on the graph as written, where every node has its place
+        check_limits(compiled.written, found)
         text, digest = compiled.source.text, compiled.digest
         return build_plan(compiled.graph, inputs, request or Request(), text, digest, compiled.written)
 

@@ -59,6 +59,18 @@ class Output:
     kind: str = "model"  # or "delta", "field": saved as asked by name
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A schedule that was declared a Share or a Positive: what it is called, and where it was given."""
+
+    node: Node
+    type: str
+    what: str
+    text: str  # as the recipe has it
+    place: SourcePlace
+    also: tuple[SourcePlace, ...] = ()
+
+
 @dataclass(slots=True)
 class Graph:
     """A growing set of interned nodes, with the recipe's inputs and outputs and the places nodes came from."""
@@ -66,6 +78,7 @@ class Graph:
     inputs: list[Input] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
     places: dict[int, SourcePlace] = field(default_factory=dict)
+    limits: list[Limit] = field(default_factory=list)
     _nodes: list[Node] = field(default_factory=list)
     _table: dict[tuple[str, tuple[int, ...], tuple[tuple[str, Attr], ...]], Node] = field(default_factory=dict)
 

@@ -12,8 +12,9 @@ from fractions import Fraction
 
 from mergelang.graph.meaning import meaning
 from mergelang.graph.node import Attr, Node, constant_value
+from mergelang.graph.types import Grain, is_plain
 from mergelang.lower import calls, expressions
-from mergelang.lower.coerce import SCOPE_WORDS
+from mergelang.lower.coerce import SCOPE_WORDS, in_range
 from mergelang.lower.near import did_you_mean, nearest
 from mergelang.lower.values import Function, ListValue, Saved, ScopeWord, Value, describe_value
 from mergelang.lower.world import Scope, World
@@ -212,6 +213,8 @@ def _chance(a: Arguments) -> Value:
 
     def draw(values: list[Value]) -> Value:
         share, subject = a.subject_node(values[0]), a.subject_node(values[1], 1)
+        if is_plain(share.type) and share.type.grain <= Grain.TENSOR:
+            in_range(a.world.maker, share, "Share", a.spans[0], f"The chance `{a.spans[0].text}`")
         # What is masked is written into the node before any pass rewrites it, so that no pass can change a draw.
         return a.node("chance", share, subject, seed=int(known), of=meaning([subject]))
 

@@ -74,13 +74,16 @@ def _fit_node(maker: Maker, node: Node, name: str, span: Span, what: str) -> Val
         case "Field" if is_plain(node.type):
             return node
         case "Number" | "Share" | "Positive" if is_plain(node.type) and node.type.grain <= Grain.TENSOR:
-            return _in_range(maker, node, name, span, what)
+            return in_range(maker, node, name, span, what)
     raise _wrong(maker, node, name, span, what)
 
 
-def _in_range(maker: Maker, node: Node, name: str, span: Span, what: str) -> Node:
+def in_range(maker: Maker, node: Node, name: str, span: Span, what: str) -> Node:
+    """The number, where it is a literal that the type takes. A schedule waits for the headers, data is not checked."""
     value = constant_value(node)
     if value is None:
+        if name != "Number" and not node.reads:
+            maker.limit(node, name, span, what)
         return node
     if name == "Share" and not 0 <= value <= 1:
         raise maker.problem(

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from mergelang.graph.exact import exactly
-from mergelang.graph.node import Attr, Graph, Node, constant_value
+from mergelang.graph.node import Attr, Graph, Limit, Node, constant_value
 from mergelang.graph.types import IllTyped
 from mergelang.lower.values import ListValue, Value, describe_value
 from mergelang.problem import Problem
-from mergelang.span import Place, Span
+from mergelang.span import Span
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class Maker:
     graph: Graph
     calls: list[Span] = field(default_factory=list)
 
-    def place(self, span: Span) -> Place:
+    def place(self, span: Span) -> Span:
         """Where a fault at `span` shows: within a called definition, at the call that led there."""
         return self.calls[0] if self.calls else span
 
@@ -42,6 +42,12 @@ class Maker:
             return self.graph.add(op, *args, at=self.place(span), **attrs)
         except IllTyped as fault:
             raise self.problem(fault.slug, fault.message, span, fault.fix) from None
+
+    def limit(self, node: Node, type_name: str, span: Span, what: str) -> None:
+        """Leaves a schedule's range to be checked once headers tell its values."""
+        at = self.place(span)
+        also = () if not self.calls or at.source is span.source else (span,)
+        self.graph.limits.append(Limit(node, type_name, what, span.text, span if not also else at, also))
 
     def number(self, value: Fraction | int, span: Span) -> Node:
         return self.graph.constant(value, at=self.place(span))

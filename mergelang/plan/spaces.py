@@ -212,7 +212,8 @@ def chosen_arms(node: Node, space: Space, place: SourcePlace) -> dict[str, int]:
             _check_range(int(str(arm[1])), int(str(arm[2])), space, place)
     chosen = fitting_arms(node, space)
     for i in sorted(set(range(len(arms) - 1)) - set(chosen.values())):
-        message = f"The arm {_arm_text(arms[i])} is never reached: the arms before it take all its tensors. Put it before them."
+        told = "is never reached: the arms before it take all its tensors. Put it before them."
+        message = f"The arm {_arm_text(arms[i])} {told}"
         raise Problem("never-reached", message, place)
     return chosen
 
