@@ -116,6 +116,12 @@ def show_fraction(value: Fraction) -> str:
     return short if Fraction(short) == value or value.denominator > 1000 else str(value)
 
 
+def show_exactly(value: Fraction) -> str:
+    """The number as a recipe can hold it unchanged: as decimals where they end, else `2999/3000`."""
+    short = f"{float(value):.15g}"
+    return short if "e" not in short and Fraction(short) == value else str(value)
+
+
 def is_model(type_: Type) -> bool:
     return isinstance(type_.unit, Place) and type_.unit.weight == ONE
 

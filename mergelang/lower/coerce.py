@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from mergelang.graph.node import Node, constant_value
-from mergelang.graph.types import Grain, Place, is_delta, is_model, is_plain, show_fraction
+from mergelang.graph.types import Grain, Place, is_delta, is_model, is_plain, show_exactly, show_fraction
 from mergelang.lower.emit import Maker
 from mergelang.lower.values import Frame, Function, ListValue, ScopeWord, Value, describe_value
 from mergelang.problem import Problem
@@ -90,7 +90,7 @@ def in_range(maker: Maker, node: Node, name: str, span: Span, what: str) -> Node
             "share-out-of-range",
             f"{what} is a share, from 0 to 1 or 0% to 100%, and this is {show_fraction(value)}.",
             span,
-            fix=f"{show_fraction(value)}%" if 1 < value <= 100 else None,
+            fix=f"{show_exactly(value)}%" if 1 < value <= 100 and "/" not in show_exactly(value) else None,
         )
     if name == "Positive" and value <= 0:
         raise maker.problem("not-positive", f"{what} must be above 0, and this is {show_fraction(value)}.", span)
@@ -119,7 +119,9 @@ def affine_problem(maker: Maker, node: Node, span: Span, what: str) -> Problem:
     if total is None:
         words = "whose weights are not known to add up to 1"
     else:
-        words = f"and these weights add up to {show_fraction(total)}"
+        shown, exact = show_fraction(total), show_exactly(total)
+        # What is shown is what is pasted: a rounded total can read as 1.
+        words = f"and these weights add up to {shown if Fraction(shown) == total else exact}"
     message = f"{what} needs a Model. This is a sum of Models, {words}; only with weights that add up to 1 is it a Model again."
     return maker.problem("weights-not-one", message, span, _affine_fix(node, total, span))
 
@@ -130,7 +132,8 @@ def _affine_fix(node: Node, total: Fraction | None, span: Span) -> str | None:
         if plus and "+" not in right and "(" not in span.text:
             return f"mean([{left.strip()}, {right.strip()}])\n{left.strip()} + ({right.strip()} - base)"
     if total not in (None, 0) and total is not None:
-        return f"({span.text}) / {show_fraction(total)}"
+        exact = show_exactly(total)
+        return f"({span.text}) / {f'({exact})' if '/' in exact else exact}"
     return None
 
 
