@@ -35,6 +35,11 @@ class Span:
     def text(self) -> str:
         return self.source.text[self.start : self.end]
 
+    def narrowed(self, part: str) -> Span:
+        """The first stretch of this one that reads so, or all of it where none does."""
+        start = self.text.find(part)
+        return self if start < 0 else Span(self.source, self.start + start, self.start + start + len(part))
+
     def to(self, other: Span) -> Span:
         """The stretch from where this span starts to where the other ends."""
         return Span(self.source, min(self.start, other.start), max(self.end, other.end))
@@ -58,3 +63,8 @@ class FileSpot:
 
 
 Place = Span | FileSpot
+
+
+def narrowed(place: Place, part: str) -> Place:
+    """The stretch of a place in a recipe that reads `part`; a spot in a file as it is."""
+    return place.narrowed(part) if isinstance(place, Span) else place

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import mergelang as ml
-from mergelang.lower.recipe import Given
+from mergelang.lower.settings import Given
 from mergelang.pipeline import compile_text
 from mergelang.problem import Problem
 

@@ -19,6 +19,7 @@ from mergelang.plan.adapter_fit import CHANGED, REPLACED, UNTOUCHED, misfit
 from mergelang.plan.mismatch import mismatch
 from mergelang.problem import Bug, Problem
 from mergelang.span import Place as SourcePlace
+from mergelang.span import narrowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,14 +208,14 @@ def chosen_arms(node: Node, space: Space, place: SourcePlace) -> dict[str, int]:
         assert isinstance(arm, tuple)
         if arm[0] == "name":
             for pattern in arm[1:]:
-                _check_pattern(str(pattern), space, place)
+                _check_pattern(str(pattern), space, narrowed(place, f'"{pattern}"'))
         elif arm[0] == "layers":
-            _check_range(int(str(arm[1])), int(str(arm[2])), space, place)
+            _check_range(int(str(arm[1])), int(str(arm[2])), space, narrowed(place, f"{arm[1]}..{arm[2]}"))
     chosen = fitting_arms(node, space)
     for i in sorted(set(range(len(arms) - 1)) - set(chosen.values())):
         told = "is never reached: the arms before it take all its tensors. Put it before them."
         message = f"The arm {_arm_text(arms[i])} {told}"
-        raise Problem("never-reached", message, place)
+        raise Problem("never-reached", message, narrowed(place, _arm_text(arms[i]).strip("`")))
     return chosen
 
 
@@ -295,7 +296,7 @@ def _selected(finder: _Finder, node: Node) -> Space:
     patterns = node["patterns"]
     assert isinstance(patterns, tuple)
     for pattern in patterns:
-        _check_pattern(str(pattern), space, finder.place(node))
+        _check_pattern(str(pattern), space, narrowed(finder.place(node), f'"{pattern}"'))
     keep = {n for n in space.keys if any(matches(str(p), n) for p in patterns) == (node.op == "select")}
     if isinstance(node.type.unit, Place):
         return space_of({n: Key(k.shape, k.dtype, 0, n) for n, k in space.keys.items() if n in keep}, space.support)
@@ -307,7 +308,7 @@ def _selected(finder: _Finder, node: Node) -> Space:
 def _renamed(finder: _Finder, node: Node) -> Space:
     space = _need(finder, node, 0)
     old, new = str(node["old"]), str(node["new"])
-    _check_pattern(old, space, finder.place(node))
+    _check_pattern(old, space, narrowed(finder.place(node), f'"{old}"'))
     keys: dict[str, Key] = {}
     for name, key in space.keys.items():
         found = renamed(old, new, name)
