@@ -90,6 +90,14 @@ def _spreads(param: tree.Param, value: Value) -> bool:
 
 
 def _expand(world: World, function: Function, bound: Mapping[str, Bound], span: Span) -> Value:
+    """What the call of single values comes to; a call of the same values is worked out once."""
+    key = (function, tuple((name, given.value) for name, given in sorted(bound.items(), key=lambda pair: pair[0])))
+    if key not in world.called:
+        world.called[key] = _unfold(world, function, bound, span)
+    return world.called[key]
+
+
+def _unfold(world: World, function: Function, bound: Mapping[str, Bound], span: Span) -> Value:
     lifted = [p.name for p in function.params if p.name in bound and _lifts(p, bound[p.name].value)]
     if len(lifted) == 1:
         return _lift(world, function, bound, lifted[0], span)

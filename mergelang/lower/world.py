@@ -24,6 +24,9 @@ class World:
     library: Library
     expanding: list[Function] = field(default_factory=list)
     sources: set[str] = field(default_factory=set)  # references.bib entries of the methods used
+    # What calls have come to: calls of equal values are done once, or definitions that call each other twice would
+    # double the work at each level.
+    called: dict[tuple[Function, tuple[tuple[str, Value], ...]], Value] = field(default_factory=dict)
     _opened: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def open(self, kind: str, ref: str, span: Span, *on: Node) -> Node:
