@@ -42,3 +42,34 @@ def test_what_matches_nothing_is_underlined(recipe: str, part: str) -> None:
     problem = told(recipe)
     assert isinstance(problem.place, Span)
     assert (problem.slug, problem.place.text) == ("matches-nothing", part)
+
+
+def test_a_drop_from_one_part_becomes_one_from_the_whole() -> None:
+    problem = told('drop("norm", a) + (b - c)')
+    assert (problem.slug, problem.fix) == ("tensors-differ", 'drop("norm", a + (b - c))')
+    (merged,) = ml.compile(str(problem.fix), **MODELS).tensors().values()
+    assert sorted(merged) == ["mlp.w"]
+
+
+@pytest.mark.parametrize(
+    ("more", "fix"),
+    [
+        (["x"], 'drop("x", ...)'),
+        (["vision.a", "vision.b"], 'drop("vision.**", ...)'),
+        (["a.bias", "b.bias"], 'drop("**.bias", ...)'),
+        (["first", "second"], 'drop("first", drop("second", ...))'),
+    ],
+)
+def test_all_tensors_that_one_side_lacks_are_dropped(more: list[str], fix: str) -> None:
+    larger = WEIGHTS | {name: torch.ones(2) for name in more}
+    problem = told("mean([a, b])", a=larger)
+    assert problem.fix == fix
+    assert sorted(ml.merge(f"mean([{fix.replace('...', 'a')}, b])", a=larger, b=WEIGHTS)) == sorted(WEIGHTS)
+
+
+def test_a_tied_tensor_is_not_said_to_be_lacking() -> None:
+    one, shared = torch.ones(2), torch.zeros(2)
+    problem = told("mean([a, b])", a={"u": one, "v": one.clone()}, b={"u": shared, "v": shared})
+    assert problem.slug == "tensors-differ"
+    assert "lacks" not in problem.message
+    assert "v, in `b` the same as u" in problem.message

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from os.path import commonprefix
 
+from mergelang.patterns import matches
 from mergelang.problem import Problem
-from mergelang.span import Place
+from mergelang.span import Place, Span
 
 MOST_NAMES = 8
+MOST_DROPS = 4
+DROP = re.compile(r'drop\(\s*"([^"]*)",\s*([\w.]+)\s*\)')
+NOTHING_LEFT_OUT = "Nothing is left out silently: say what to do with them, with `drop` or `select`."
 
 Shapes = Mapping[str, tuple[int, ...]]
+Ties = tuple[Mapping[str, str], Mapping[str, str]]  # of the left and the right: a tied name -> the one it stands for
 
 
-def mismatch(left: Shapes, right: Shapes, left_name: str, right_name: str, place: Place) -> Problem:
-    """The Problem of two sets of tensors that differ in names or shapes, all differences together."""
+def mismatch(
+    left: Shapes, right: Shapes, left_name: str, right_name: str, place: Place, ties: Ties = ({}, {})
+) -> Problem:
+    """The Problem of two sets of tensors that differ in names or shapes, all differences together.
+
+    `ties` are the further names that each side has for tensors of its own.
+    """
     only_left = [name for name in left if name not in right]
     only_right = [name for name in right if name not in left]
     if only_left or only_right:
-        return _names_differ(only_left, only_right, _called(left_name, "the first"), _called(right_name, "the second"), place)
+        called = _called(left_name, "the first"), _called(right_name, "the second")
+        fix = _drop_fix(only_left or only_right, right if only_left else left, place)
+        parts = [_lacking(only_left, *called, ties[1]), _lacking(only_right, called[1], called[0], ties[0])]
+        message = "\n\n".join(part for side in parts for part in side)
+        return Problem("tensors-differ", f"{message}\n\n{NOTHING_LEFT_OUT}", place, fix=fix)
     differing = [name for name, shape in left.items() if right[name] != shape]
     lines = [f"    {name}: {_shape(left[name])} and {_shape(right[name])}" for name in differing]
     message = f"{_called(left_name, 'the first')} and {_called(right_name, 'the second')} have tensors of different shapes:\n\n"
@@ -30,14 +46,31 @@ def _vocabulary(names: list[str]) -> str:
     return ""
 
 
-def _names_differ(only_left: list[str], only_right: list[str], left: str, right: str, place: Place) -> Problem:
-    parts = []
-    for names, has, lacks in ((only_left, left, right), (only_right, right, left)):
-        if names:
-            parts.append(f"{has} has {len(names)} tensor{'s' * (len(names) > 1)} that {lacks} lacks:\n\n" + _listed([f"    {n}" for n in names]))
-    message = "\n\n".join(parts) + "\n\nNothing is left out silently: say what to do with them, with `drop` or `select`."
-    name = (only_left or only_right)[0]
-    return Problem("tensors-differ", message, place, fix=f'drop("{name}", ...)')
+def _lacking(names: list[str], has: str, lacks: str, tied: Mapping[str, str]) -> Iterator[str]:
+    """What to say of tensors that one side has and the other lacks, or has under one more name."""
+    missing, only_tied = [name for name in names if name not in tied], [name for name in names if name in tied]
+    if missing:
+        yield f"{has} has {_counted(missing)} that {lacks} lacks:\n\n" + _listed([f"    {name}" for name in missing])
+    if only_tied:
+        rows = _listed([f"    {name}, in {lacks} the same as {tied[name]}" for name in only_tied])
+        own = f"{has} has {_counted(only_tied)} of its own"
+        yield f"{own} that {lacks} ties to another, one tensor under two names:\n\n{rows}"
+
+
+def _counted(names: list[str]) -> str:
+    return f"{len(names)} tensor{'s' * (len(names) > 1)}"
+
+
+def _drop_fix(names: list[str], others: Shapes, place: Place) -> str | None:
+    """What takes these tensors out. Where the recipe drops them from one part of the place, from the whole instead."""
+    if isinstance(place, Span) and (dropped := DROP.search(place.text)) and all(matches(dropped[1], n) for n in names):
+        whole = place.text[: dropped.start()] + dropped[2] + place.text[dropped.end() :]
+        return f'drop("{dropped[1]}", {whole})'
+    first, last = commonprefix(names), commonprefix([name[::-1] for name in names])[::-1]
+    for pattern in names if len(names) == 1 else (f"{first}**", f"**{last}"):
+        if pattern != "**" and not any(matches(pattern, other) for other in others if other not in names):
+            return f'drop("{pattern}", ...)'
+    return "".join(f'drop("{name}", ' for name in names) + "..." + ")" * len(names) if len(names) < MOST_DROPS else None
 
 
 def _called(name: str, otherwise: str) -> str:

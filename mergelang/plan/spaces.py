@@ -131,19 +131,27 @@ class _Finder:
 
     def input_of(self, space: Space) -> str:
         """What a person calls the model that first has this space."""
-        for node_id, other in self.found.items():
-            if other is space:
-                for node in in_order(self.graph.roots()):
-                    if node.id == node_id and node.op in ("input", "fields", "adapter"):
-                        return self.graph.inputs[int(str(node["index"]))].ref
-        return ""
+        node = self.opening(space)
+        return self.graph.inputs[int(str(node["index"]))].ref if node else ""
+
+    def ties_of(self, space: Space) -> dict[str, str]:
+        """The tied names of the model that first has this space, each with the name it stands for."""
+        node = self.opening(space)
+        return dict(self.inputs[int(str(node["index"]))].tied) if node else {}
+
+    def opening(self, space: Space) -> Node | None:
+        """The node that opens the input which first has this space."""
+        ids = {node_id for node_id, other in self.found.items() if other is space}
+        opened = (node for node in in_order(self.graph.roots()) if node.op in ("input", "fields", "adapter"))
+        return next((node for node in opened if node.id in ids), None)
 
 
 def _join(left: Space, right: Space, node: Node, finder: _Finder) -> Space:
     if left.keys.keys() != right.keys.keys() or any(k.shape != right.keys[n].shape for n, k in left.keys.items()):
         names = finder.input_of(left), finder.input_of(right)
         # Only a fault asks for the place: it is found on the graph as written, and what passes make may have none.
-        raise mismatch(_shapes(left), _shapes(right), *names, finder.place(node))
+        ties = finder.ties_of(left), finder.ties_of(right)
+        raise mismatch(_shapes(left), _shapes(right), *names, finder.place(node), ties)
     support = left.support | right.support
     if support == left.support and all(k.dtype == right.keys[n].dtype for n, k in left.keys.items()):
         return left
