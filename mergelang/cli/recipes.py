@@ -44,7 +44,7 @@ class Settings(click.ParamType[tuple[str, str]]):
         if isinstance(value, tuple):
             return value
         name, equals, expression = str(value).partition("=")
-        if not equals or not name.strip().isidentifier() or not expression.strip():
+        if not equals or not all(map(str.isidentifier, name.strip().split("."))) or not expression.strip():
             self.fail(f"{value!r} sets nothing; write a name and what it is, such as alpha=0.3.", param, ctx)
         return name.strip(), expression.strip()
 

@@ -43,21 +43,21 @@ class Lowered:
 def lower_recipe(module: tree.Module, folder: Path, settings: Mapping[str, Setting]) -> Lowered:
     """The graph of a module's merges. Raises the Problem of the first thing in it that is wrong."""
     lowered = Lowered(World(Maker(Graph()), Library()), {}, module)
-    _given_names(lowered, settings)
+    _given_names(lowered, settings, _imported_names(module, folder, importing=()))
     read_items(lowered, module, folder, settings, importing=())
     return lowered
 
 
-def _given_names(lowered: Lowered, settings: Mapping[str, Setting]) -> None:
+def _given_names(lowered: Lowered, settings: Mapping[str, Setting], imported: set[str]) -> None:
     """Settings that name no item of the recipe are names it can use; in a recipe with items of that name they replace it."""
     written = {i.name for i in lowered.module.items if isinstance(i, tree.Let | tree.Knob)}
     for name, setting in settings.items():
-        if name in written:
+        if name in written | imported:
             continue
         if not uses_models(setting) and lowered.module.items and written:
             raise Problem(
                 "unknown-setting",
-                f"The recipe has no `let` or `param` called `{name}` to set.{did_you_mean(name, written)}",
+                f"The recipe has no `let` or `param` called `{name}` to set.{did_you_mean(name, written | imported)}",
                 nothing_at(f"--set {name}"),
             )
         lowered.scope[name] = setting_value(lowered.world, lowered.scope, name, setting, None)
@@ -67,7 +67,9 @@ def read_items(
     lowered: Lowered, module: tree.Module, folder: Path, settings: Mapping[str, Setting], importing: tuple[Path, ...]
 ) -> None:
     """Takes the module's items into the scope, one after another."""
-    _import_all(lowered, module, folder, importing)
+    for item in module.items:
+        if isinstance(item, tree.Import):
+            _import(lowered, item, folder, settings, importing)
     _check_names(lowered, module)
     for item in module.items:
         match item:
@@ -95,23 +97,41 @@ def _check_names(lowered: Lowered, module: tree.Module) -> None:
             raise Problem("merge-needs-name", message, item.span, fix=f"merge {item.value.span.text} as first")
 
 
-def _import_all(lowered: Lowered, module: tree.Module, folder: Path, importing: tuple[Path, ...]) -> None:
+def _imported_names(module: tree.Module, folder: Path, importing: tuple[Path, ...]) -> set[str]:
+    """The lets and params of the files that a module imports, as the module calls them."""
+    names: set[str] = set()
     for item in module.items:
         if isinstance(item, tree.Import):
-            _import(lowered, item, folder, importing)
+            path, inner = _imported(item, folder, importing)
+            own = {i.name for i in inner.items if isinstance(i, tree.Let | tree.Knob)}
+            below = _imported_names(inner, path.parent, (*importing, path))
+            names |= {_prefix(item) + name for name in own | below}
+    return names
 
 
-def _import(lowered: Lowered, item: tree.Import, folder: Path, importing: tuple[Path, ...]) -> None:
+def _prefix(item: tree.Import) -> str:
+    return f"{item.alias}." if item.alias else ""
+
+
+def _imported(item: tree.Import, folder: Path, importing: tuple[Path, ...]) -> tuple[Path, tree.Module]:
+    """An imported file and its items. Raises Problem `import-circle` or `import-not-found`."""
     path = (folder / item.path).expanduser().resolve()
     if path in importing:
         raise Problem("import-circle", f"`{item.path}` imports itself, by way of what it imports.", item.span)
     if not path.is_file():
         near = did_you_mean(item.path, [p.name for p in path.parent.glob("*.merge")] if path.parent.is_dir() else [])
         raise Problem("import-not-found", f"There is no file `{item.path}` beside this recipe.{near}", item.span)
-    module = parse(SourceText(item.path, path.read_text(encoding="utf-8")))
+    return path, parse(SourceText(item.path, path.read_text(encoding="utf-8")))
+
+
+def _import(
+    lowered: Lowered, item: tree.Import, folder: Path, settings: Mapping[str, Setting], importing: tuple[Path, ...]
+) -> None:
+    path, module = _imported(item, folder, importing)
+    prefix = _prefix(item)
     inner = Lowered(lowered.world, {}, module)
-    read_items(inner, module, path.parent, {}, (*importing, path))
-    prefix = f"{item.alias}." if item.alias else ""
+    own = {name.removeprefix(prefix): setting for name, setting in settings.items() if name.startswith(prefix)}
+    read_items(inner, module, path.parent, own, (*importing, path))
     for name, value in inner.scope.items():
         if prefix + name in lowered.scope:
             raise Problem("name-taken", f"`{prefix}{name}` of `{item.path}` is already taken.", item.span, fix=f'import "{item.path}" as mine')

@@ -1,0 +1,61 @@
+"""Claim: what an imported file declares can be set, and the paths it writes are seen from its own folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import save_file
+
+import mergelang as ml
+from mergelang.cli import mergelang
+from mergelang.problem import Problem
+
+INNER = "param k: Number in 0..1 = 0.5\ndef moved(x: Model, y: Model) -> Model = x + k * (y - x)\n"
+ONE, OTHER = {"w": torch.zeros(2, 2)}, {"w": torch.ones(2, 2)}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "b.merge").write_text(INNER)
+    (tmp_path / "plain.merge").write_text('import "sub/b.merge"\nmerge moved(one, other)')
+    (tmp_path / "named.merge").write_text('import "sub/b.merge" as mine\nlet a = one\nmerge mine.moved(a, other)')
+    return tmp_path
+
+
+def value(recipe: Path, **lets: object) -> float:
+    (model,) = ml.compile(recipe, one=ONE, other=OTHER, **lets).tensors().values()  # type: ignore[arg-type]
+    return float(model["w"][0, 0])
+
+
+def test_an_imported_param_can_be_set(folder: Path) -> None:
+    assert value(folder / "plain.merge") == 0.5
+    assert value(folder / "plain.merge", k=0.25) == 0.25
+    assert value(folder / "named.merge", **{"mine.k": 0.75}) == 0.75
+
+
+def test_an_imported_param_keeps_its_range(folder: Path) -> None:
+    with pytest.raises(Problem) as caught:
+        value(folder / "plain.merge", k=2)
+    assert caught.value.slug == "param-out-of-range"
+
+
+def test_a_misspelt_imported_param_is_refused(folder: Path) -> None:
+    with pytest.raises(Problem) as caught:
+        value(folder / "named.merge", **{"mine.kk": 0.75})
+    assert caught.value.slug == "unknown-setting"
+    assert "`mine.k`" in caught.value.message
+
+
+def test_the_command_line_sets_it_too(folder: Path) -> None:
+    for name in ("one", "other"):
+        save_file(ONE, folder / f"{name}.safetensors")
+    recipe = folder / "own.merge"
+    lets = "".join(f'let {name} = checkpoint("{name}.safetensors")\n' for name in ("one", "other"))
+    recipe.write_text(f'import "sub/b.merge" as mine\n{lets}merge mine.moved(one, other)')
+    told = [CliRunner().invoke(mergelang, ["compile", str(recipe), "--set", f"mine.k={k}"]) for k in ("0.2", "0.5")]
+    assert [result.exit_code for result in told] == [0, 0]
+    assert told[0].output != told[1].output
