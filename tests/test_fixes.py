@@ -73,3 +73,16 @@ def test_a_tied_tensor_is_not_said_to_be_lacking() -> None:
     assert problem.slug == "tensors-differ"
     assert "lacks" not in problem.message
     assert "v, in `b` the same as u" in problem.message
+
+
+@pytest.mark.parametrize("recipe", ["fold(max, [a, b])", "first"])
+def test_a_method_of_the_language_is_not_said_to_be_missing(recipe: str) -> None:
+    problem = told(recipe)
+    assert problem.slug == "unknown-name"
+    assert "There is no name" not in problem.message
+
+
+def test_a_method_can_be_stepped_through_a_list_as_the_message_says() -> None:
+    fix = str(told("fold(max, [a - c, b - c])").fix).split("\n")[-1].replace("items", "[a - c, b - c]")
+    (merged,) = ml.compile(f"c + ({fix})", **MODELS).tensors().values()
+    torch.testing.assert_close(merged, WEIGHTS)

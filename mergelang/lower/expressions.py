@@ -66,9 +66,18 @@ def _name(world: World, scope: Scope, expr: tree.Name) -> Value:
 
 def unknown_name(world: World, scope: Scope, name: str, span: Span, kind: str) -> Exception:
     """The Problem of a name that stands for nothing, with the nearest one that does."""
+    if kind == "name" and name in builtins.FUNCTIONS:
+        return _bare_method(world, name, span)
     known = [*scope, *world.library.names(), *builtins.FUNCTIONS, *builtins.CONSTANTS]
     message = f"There is no {kind} `{name}` here.{did_you_mean(name, known)}"
     return world.maker.problem(f"unknown-{kind}", message, span)
+
+
+def _bare_method(world: World, name: str, span: Span) -> Exception:
+    shape = builtins.FUNCTIONS[name].shape.replace(" ", ", ")
+    message = f"`{name}` is a method of the language itself: it is called, and is no value or text."
+    fix = f'{name}({shape})\n"{name}"\nlet step(so_far, next) = {name}(so_far, next) in fold(step, items)'
+    return world.maker.problem("unknown-name", message, span, fix if shape == "x, ..." else f'{name}({shape})\n"{name}"')
 
 
 def _for_each(world: World, scope: Scope, expr: tree.ForEach) -> Value:
