@@ -104,7 +104,12 @@ SIMPLIFIED: dict[str, tuple[Build, ...]] = {
     "raw": (lambda g, x, y: g.add("raw", g.add("raw", x)),),
     "add": (_field("add", 0), lambda g, x, y: g.add("add", g.constant(0), x)),
     "sub": (_field("sub", 0), lambda g, x, y: g.add("sub", g.constant(0), x)),
-    "mul": (_field("mul", 1), lambda g, x, y: g.add("mul", g.constant(1), x)),
+    "mul": (
+        _field("mul", 1),
+        lambda g, x, y: g.add("mul", g.constant(1), x),
+        lambda g, x, y: g.add("mul", g.constant(0), g.add("depth")),
+        lambda g, x, y: g.add("mul", g.add("depth"), g.constant(0)),
+    ),
     "div": (_field("div", 1),),
     "minimum": (lambda g, x, y: g.add("minimum", x, x),),
     "maximum": (lambda g, x, y: g.add("maximum", x, x),),
@@ -139,10 +144,21 @@ def test_a_rule_applies_and_keeps_the_meaning(op: str, number: int) -> None:
     simpler = RULES[op][number](Builder(graph), node.args)
     assert simpler is not None
     assert simpler is not node
-    after = simplify(with_output(graph, node))
+    output = node if node.type.grain == Grain.WEIGHT else graph.add("mul", x, node)
+    after = simplify(with_output(graph, output))
     assert len(in_order(after.roots())) < len(in_order(graph.roots()))
     models = toy.small(3)
     check_equal(evaluate(graph, models), evaluate(after, models))
+
+
+def test_what_is_no_smaller_than_the_smallest_is_everything() -> None:
+    graph, x, _ = deltas()
+    size = graph.add("abs", x)
+    kept = graph.add("ge", size, graph.add("order", graph.constant(-1), size, per="model", at=PLACE))
+    graph = with_output(graph, graph.add("mul", kept, x))
+    after = simplify(extremes(graph))
+    assert "order" not in {node.op for node in in_order(after.roots())}
+    check_equal(evaluate(graph, toy.small(3)), evaluate(after, toy.small(3)))
 
 
 def test_choosing_by_a_literal_zero_takes_the_second() -> None:

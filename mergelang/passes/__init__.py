@@ -12,5 +12,6 @@ from mergelang.passes.simplify import simplify
 PASSES: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (
     ("simplify", simplify),  # first, so that the others meet no neutral elements
     ("extremes", extremes),  # before linear, which would hide clips' bounds inside weighted sums
+    ("simplify again", simplify),  # what extremes has resolved may leave neutral elements
     ("linear", linear),  # last: what is left of sums and factors is final
 )

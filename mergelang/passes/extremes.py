@@ -2,12 +2,14 @@
 
 A rising function keeps the order of values, so an order statistic of `max(x, s)` is the maximum of that statistic of
 `x` and `s`; and a model's largest value is never below any of its order statistics. With both, the smallest and
-largest of a clipped value are its clips, and cost nothing.
+largest of a clipped value are its clips, and cost nothing. What is no smaller than the smallest is everything.
 """
 
 from __future__ import annotations
 
-from mergelang.graph.node import Graph, Node
+from fractions import Fraction
+
+from mergelang.graph.node import Graph, Node, constant_value
 from mergelang.graph.types import Grain, join
 from mergelang.passes.rewrite import Builder, rebuild
 
@@ -27,7 +29,17 @@ def _rule(builder: Builder, node: Node, args: tuple[Node, ...]) -> Node:
         return _statistic(builder, node.op, args, str(node["per"]))
     if node.op in ("maximum", "minimum"):
         return _extreme_of_two(builder, node.op, args[0], args[1])
+    if node.op == "ge" and _is_least(args[1], args[0]):
+        return builder.graph.constant(1)
     return builder.again(node, args)
+
+
+def _is_least(bound: Node, value: Node) -> bool:
+    """Whether no value lies below the bound, because it is the smallest of them all."""
+    if bound.op not in ("order", "smallest") or bound.args[-1] is not value:
+        return False
+    place = constant_value(bound.args[0]) if bound.op == "order" else Fraction(0)
+    return place is not None and place <= 0
 
 
 def _statistic(builder: Builder, op: str, args: tuple[Node, ...], per: str) -> Node:

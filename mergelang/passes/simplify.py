@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mergelang.graph.node import Graph, Node, constant_value
+from mergelang.graph.types import Grain
 from mergelang.passes.rewrite import Builder, rebuild
 
 Try = Callable[[Builder, tuple[Node, ...]], Node | None]
@@ -41,6 +42,11 @@ def _is(node: Node, value: int) -> bool:
     return constant_value(node) == value
 
 
+def _is_number(node: Node) -> bool:
+    # A number that headers decide has no tensors that could go missing with it.
+    return not node.reads and node.type.grain <= Grain.TENSOR
+
+
 def _inner(node: Node, op: str) -> Node | None:
     return node.args[0] if node.op == op else None
 
@@ -66,6 +72,8 @@ RULES: dict[str, tuple[Try, ...]] = {
     "mul": (
         lambda b, a: a[0] if _is(a[1], 1) else None,
         lambda b, a: a[1] if _is(a[0], 1) else None,
+        lambda b, a: b.graph.constant(0) if _is(a[0], 0) and _is_number(a[1]) else None,
+        lambda b, a: b.graph.constant(0) if _is(a[1], 0) and _is_number(a[0]) else None,
     ),
     "div": (lambda b, a: a[0] if _is(a[1], 1) else None,),
     "minimum": (lambda b, a: a[0] if a[0] is a[1] else None,),
