@@ -86,3 +86,18 @@ def test_a_method_can_be_stepped_through_a_list_as_the_message_says() -> None:
     fix = str(told("fold(max, [a - c, b - c])").fix).split("\n")[-1].replace("items", "[a - c, b - c]")
     (merged,) = ml.compile(f"c + ({fix})", **MODELS).tensors().values()
     torch.testing.assert_close(merged, WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "part", "fix"),
+    [
+        ("slerp(0.5, a, b)", "0.5", "t = 0.5"),
+        ("c + ties(0.1, [a - c, b - c])", "0.1", "density = 0.1"),
+        ("model_stock([a, b], c)", "c", None),
+        ('if one_of(["a", "b"], "c") == "a" then a else b', '"c"', '"a"'),
+    ],
+)
+def test_what_stands_in_a_wrong_place_is_underlined_and_named(recipe: str, part: str, fix: str | None) -> None:
+    problem = told(recipe)
+    assert isinstance(problem.place, Span)
+    assert (problem.place.text, problem.fix) == (part, fix)

@@ -228,8 +228,10 @@ def _one_of(a: Arguments) -> Value:
     choices, word = [str(choice) for choice in a.listed(0)], a.text(1)
     if word not in choices:
         option, shown = a.spans[1].text, ", ".join(f'"{choice}"' for choice in choices)
-        message = f'`{option}` is "{word}", and there is no such choice. The choices are {shown}.'
-        fix = f'{option} = "{nearest(word, choices) or choices[0]}"'
+        is_ = f'"{word}" is none of the choices.' if option.startswith('"') else f'`{option}` is "{word}", and there is no such choice.'
+        message = f'{is_} The choices are {shown}.'
+        instead = f'"{nearest(word, choices) or choices[0]}"'
+        fix = instead if option.startswith('"') else f"{option} = {instead}"
         raise a.problem("unknown-choice", message, a.spans[1], fix=fix)
     return word
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mergelang.graph.node import Node
 from mergelang.graph.types import is_model
 from mergelang.lower import builtins, expressions, frames
+from mergelang.lower.coerce import SCOPE_WORDS
 from mergelang.lower.coerce import fit as fit_to
 from mergelang.lower.emit import Maker
 from mergelang.lower.near import did_you_mean
@@ -171,16 +172,33 @@ def _too_many(
     world: World, call: tree.Call, function: Function, argument: tree.Argument, subjects: list[tree.Param]
 ) -> Exception:
     options = [param.name for param in function.params if param.default is not None]
+    argument = next((a for a in call.arguments if a.name is None and isinstance(a.value, tree.Number)), argument)
     count = len(subjects)
     takes = f"`{call.function}` takes {_counted(count)} by place ({', '.join(p.name for p in subjects)})"
     takes_list = len(subjects) == 1 and subjects[0].type is not None and subjects[0].type.depth == 1
-    if takes_list and not any(isinstance(a.value, tree.ListOf) for a in call.arguments if a.name is None):
+    if takes_list and not any(isinstance(a.value, tree.ListOf | tree.Number) for a in call.arguments if a.name is None):
         given = ", ".join(a.value.span.text for a in call.arguments if a.name is None)
         return world.maker.problem("wrong-number", f"{takes}, a list.", argument.span, fix=f"{call.function}([{given}])")
     if options:
-        fix = f"{options[0]} = {argument.value.span.text}"
+        option = _option_for(function, argument)
+        fix = f"{option} = {argument.value.span.text}" if option else None
         return world.maker.problem("option-by-place", f"{takes}; options are given by name.", argument.span, fix=fix)
     return world.maker.problem("wrong-number", f"{takes}, and this is one too many.", argument.span)
+
+
+def _option_for(function: Function, argument: tree.Argument) -> str | None:
+    """The first option that could take the argument, as far as the text tells what that is."""
+    match argument.value:
+        case tree.Number():
+            types: tuple[str, ...] = ("Number", "Share", "Positive")
+        case tree.Text():
+            types = ("Text",)
+        case tree.Name(name) if name in SCOPE_WORDS:
+            types = ("Scope",)
+        case _:
+            types = ("Model", "Delta", "Field", "Frame", "Function")
+    options = (p for p in function.params if p.default is not None)
+    return next((p.name for p in options if p.type is None or p.type.name in types), None)
 
 
 def _too_few(
