@@ -76,3 +76,13 @@ def test_a_text_is_what_the_declared_type_says() -> None:
     assert ml.merge(text, x=ONE, y=OTHER, how="last")["w"].tolist() == OTHER["w"].tolist()
     assert ml.compile('param m: Model = checkpoint("a") merge m', m="b").compiled.graph.inputs[0].ref == "b"
     assert ml.compile("m", m=Path("b")).compiled.graph.inputs[0].ref == "b"
+
+
+@pytest.mark.parametrize("recipe", ["mean([x, y])", "let z = x merge mean([z, y])"])
+@pytest.mark.parametrize("unused", [2, "path", [0.5, 0.5]])
+def test_a_setting_that_changes_nothing_is_told(recipe: str, unused: Any) -> None:
+    assert told(recipe, x=ONE, y=OTHER, zz=unused).slug == "unknown-setting"
+
+
+def test_models_may_be_left_over() -> None:
+    assert ml.merge("mean([x, y])", x=ONE, y=OTHER, zz=ONE)["w"].tolist() == [2.0, 4.0]

@@ -49,12 +49,16 @@ def lower_recipe(module: tree.Module, folder: Path, settings: Mapping[str, Setti
 
 
 def _given_names(lowered: Lowered, settings: Mapping[str, Setting], imported: set[str]) -> None:
-    """Settings that name no item of the recipe are names it can use; in a recipe with items of that name they replace it."""
+    """Settings of no item are names that the recipe can use; those of an item replace its value.
+
+    Models in memory may be left over, so that several recipes can be tried on the same ones.
+    """
     written = {i.name for i in lowered.module.items if isinstance(i, tree.Let | tree.Knob)}
+    used = set() if written else {use.name for use in unresolved(lowered.module, Words((), ()), ())}
     for name, setting in settings.items():
         if name in written | imported:
             continue
-        if not uses_models(setting) and lowered.module.items and written:
+        if not uses_models(setting) and name not in used:
             raise Problem(
                 "unknown-setting",
                 f"The recipe has no `let` or `param` called `{name}` to set.{did_you_mean(name, written | imported)}",
