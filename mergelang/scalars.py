@@ -25,6 +25,14 @@ def exponent_of(value: float | int | str) -> float:
     return float(Fraction(value)) if isinstance(value, str) else float(value)
 
 
+def as_float(value: Fraction | float) -> float:
+    """The number in float64; infinity where it is too large for that."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def divide(x: float, y: float) -> float:
     return x / y if y else 0.0
 

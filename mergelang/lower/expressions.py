@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from fractions import Fraction
 
 from mergelang.graph.node import Node, constant_value
@@ -9,8 +10,11 @@ from mergelang.lower import builtins, calls, frames
 from mergelang.lower.near import did_you_mean
 from mergelang.lower.values import Frame, Function, ListValue, ScopeWord, Value, describe_value
 from mergelang.lower.world import Scope, World
+from mergelang.problem import Problem
 from mergelang.span import Span
 from mergelang.syntax import tree
+
+MOST_DIGITS = 320  # of a literal: more than float64 tells apart, and than its smallest number has zeros
 
 BINARY_OPS = {
     "+": "add", "-": "sub", "*": "mul", "/": "div",
@@ -52,7 +56,14 @@ def lower(world: World, scope: Scope, expr: tree.Expr) -> Value:
 def literal(number: tree.Number) -> Fraction:
     """The exact value of a literal: `0.1` is one tenth and `20%` a fifth."""
     text = number.text
-    return Fraction(text[:-1]) / 100 if text.endswith("%") else Fraction(text)
+    _, _, exponent = text.lower().partition("e")
+    # Looked at before it is read: a few characters can stand for a number of a thousand million digits.
+    if len(text) <= MOST_DIGITS and len(exponent) <= 4 and abs(int(exponent or 0)) <= MOST_DIGITS:
+        value = Fraction(text[:-1]) / 100 if text.endswith("%") else Fraction(text)
+        if value <= Fraction(sys.float_info.max):
+            return value
+    message = "This number is too large, or has too many digits. Numbers go up to about 1.8e308, with up to 320 digits."
+    raise Problem("number-too-large", message, number.span)
 
 
 def _name(world: World, scope: Scope, expr: tree.Name) -> Value:

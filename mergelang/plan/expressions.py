@@ -6,6 +6,7 @@ headers are put in, zeros vanish with all that they multiply, and what vanishes 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -15,8 +16,9 @@ from mergelang.graph.types import Grain, Place, is_model, join
 from mergelang.plan.adapter_fit import REPLACED, UNTOUCHED
 from mergelang.plan.spaces import Key, Space
 from mergelang.plan.statics import Number, Statics, ZeroDivisor, group_of, members
-from mergelang.problem import Bug
-from mergelang.scalars import apply
+from mergelang.problem import Bug, Problem
+from mergelang.scalars import apply, as_float
+from mergelang.span import FileSpot
 
 KINDS = {Grain.MODEL: "scalar", Grain.LAYER: "scalar", Grain.TENSOR: "scalar", Grain.ROW: "row", Grain.COLUMN: "column", Grain.WEIGHT: "block"}
 STREAMED = ("total", "smallest", "largest", "order")
@@ -67,7 +69,7 @@ class Table:
         if node.op == "origin":
             return self.number(0)
         if not node.reads:
-            return self.number(self.statics.value(node, name, space))
+            return self.number(self._static(node, name, space))
         match node.op:
             case "input" | "fields":
                 return self.make("leaf", (), "block", input=int(str(node["index"])), tensor=name, dtype=space.keys[name].dtype)
@@ -90,6 +92,13 @@ class Table:
             subject = self.spread(self.of(node.args[0], name, space), node.args[0])
             return self._inside(f"{node['per']}_rank", (subject,), node.type.grain)
         return self._elementwise(node, [self.of(arg, name, space) for arg in node.args], name)
+
+    def _static(self, node: Node, name: str, space: Space) -> Number:
+        value = self.statics.value(node, name, space)
+        if math.isfinite(as_float(value)):
+            return value
+        place = self.graph.places.get(node.id) or FileSpot(name)
+        raise Problem("number-too-large", f"At {name} this number is larger than any that can be computed with.", place)
 
     def _adapter(self, node: Node, name: str, space: Space) -> Expression:
         """The change of an adapter; where it holds a tensor whole, that tensor less the Model's own."""

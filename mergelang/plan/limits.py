@@ -9,6 +9,7 @@ from mergelang.graph.ops import OPS
 from mergelang.plan.spaces import Space
 from mergelang.plan.statics import Number, Statics, ZeroDivisor
 from mergelang.problem import Problem
+from mergelang.scalars import as_float
 
 # What float64 may add to a cosine or a root that is 1 on paper.
 ROUNDING = 1e-9
@@ -55,7 +56,7 @@ def _check(limit: Limit, name: str, value: Number | None) -> None:
     if value is None:
         return
     slack = ROUNDING if isinstance(value, float) else 0
-    shown = f"{float(value):.6g}"
+    shown = f"{as_float(value):.6g}"
     if limit.type == "Share" and not -slack <= value <= 1 + slack:
         message = f"{limit.what} is a share, from 0 to 1 or 0% to 100%, and at {name} it is {shown}."
         fix = f"min(1, {limit.text})" if value > 1 else f"max(0, {limit.text})"

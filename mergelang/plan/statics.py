@@ -11,7 +11,7 @@ from mergelang.graph.node import Node, in_order
 from mergelang.graph.types import Grain
 from mergelang.plan.spaces import Space, fitting_arms
 from mergelang.problem import Bug
-from mergelang.scalars import apply
+from mergelang.scalars import apply, as_float
 
 Number = Fraction | float
 
@@ -70,7 +70,7 @@ class Statics:
                 return exact
         attrs = {key: str(value) if isinstance(value, Fraction) else value for key, value in node.attrs}
         op = "sum" if node.op == "combine" else node.op
-        return apply(op, [float(value) for value in values], attrs)  # type: ignore[arg-type]  # attrs of elementwise ops are numbers
+        return apply(op, [as_float(value) for value in values], attrs)  # type: ignore[arg-type]  # attrs of elementwise ops are numbers
 
     def arm(self, node: Node, name: str, space: Space) -> int:
         """The arm of a match of numbers that takes the tensor."""

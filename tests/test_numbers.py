@@ -1,0 +1,37 @@
+"""Claim: a number that is too large to be computed with is a problem of the recipe, told at once."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import mergelang as ml
+from mergelang.problem import Problem
+
+ZERO, ONE = {"w": torch.zeros(2, 2)}, {"w": torch.ones(2, 2)}
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "1e400",
+        "10^400",
+        "9^999999999",
+        "1e999999999",
+        "1e-999999999",
+        "9" * 5000,
+        "(1e300 * 1e300)",
+        "(10^64)^64",
+        "exp(1e5)",
+        "-exp(1e5)",
+    ],
+)
+def test_a_number_beyond_float64_is_refused(number: str) -> None:
+    with pytest.raises(Problem) as caught:
+        ml.merge(f"a + {number} * (b - a)", a=ZERO, b=ONE)
+    assert caught.value.slug == "number-too-large"
+
+
+@pytest.mark.parametrize("number", ["1e-300", "1e38 / 1e38", "1 / exp(1e5)", "min(0.5, exp(1e5))"])
+def test_what_ends_in_range_is_computed(number: str) -> None:
+    assert ml.merge(f"a + {number} * (b - a)", a=ZERO, b=ONE)["w"].isfinite().all()
