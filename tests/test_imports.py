@@ -1,4 +1,4 @@
-"""Claim: what an imported file declares can be set, and the paths it writes are seen from its own folder."""
+"""Claim: the lets and params of an imported file can be set from outside, under the names the recipe has for them."""
 
 from __future__ import annotations
 
