@@ -27,7 +27,7 @@ inputs with `preadv` into a small reused buffer per core plus the time to write 
 before. The floor flushes nothing to the disk, but the run flushes its output before it renames it, lest a crash of the
 machine lose what seemed finished; `flush` below is what flushing the floor's file takes by itself, at the disk's speed.
 **x mergekit**, **x sd-mecha**: their whole process over this project's whole process, start of the interpreter
-included; mergekit 0.1.5 and sd-mecha 1.1.8 at their defaults. For the whole-model TIES it is mergekit's TIES per tensor;
+included; mergekit 0.1.5 and sd-mecha 1.1.8 at their defaults. For whole-model TIES it is mergekit's TIES per tensor;
 no other tool has the whole-model one, nor PCB. **memory** is the peak of anonymous memory, sampled, and must stay under
 700 MB.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
 from mergelang.arguments import models_of, setting_of
 from mergelang.pipeline import Compiled, compile_file, compile_text, plan
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from mergelang.run.report import RunReport
 
     StateDict = Mapping[str, torch.Tensor]
-    One = Union[StateDict, torch.Tensor, str, int, float, Fraction, Path]
-    Let = Union[One, Sequence[One]]
+    One = StateDict | torch.Tensor | str | int | float | Fraction | Path
+    Let = One | Sequence[One]
 
 
 class Recipe:
@@ -37,7 +37,7 @@ class Recipe:
         return self.compiled.digest
 
     def sources(self) -> list[Source]:
-        """The recipe's inputs, opened: headers are read, weights are not. Raises the Problems of what cannot be read."""
+        """The recipe's inputs, opened: headers are read, weights are not. Raises Problems for what cannot be read."""
         from mergelang.formats.inputs import open_inputs
 
         return open_inputs(self.compiled.graph.inputs, self.compiled.folder, self._given)
@@ -82,11 +82,13 @@ def compile(recipe: str | Path, **lets: Let) -> Recipe:
     return Recipe(compiled, given)
 
 
-def merge(expression: str, *, precision: str = "F32", **models: Let) -> dict[str, torch.Tensor]:
+def merge(expression: str, *, precision: str | None = None, **models: Let) -> dict[str, torch.Tensor]:
     """The Model that an expression makes of dicts of tensors: `merge("0.5 * a + 0.5 * b", a=one, b=other)`."""
     outputs = compile(expression, **models).tensors(Request(precision=precision, budget=Budget(threads=1)))
     if len(outputs) != 1:
-        raise Problem("several-merges", f"This makes {len(outputs)} models; use `compile(...).tensors()`.", nothing_at("merge"))
+        raise Problem(
+            "several-merges", f"This makes {len(outputs)} models; use `compile(...).tensors()`.", nothing_at("merge")
+        )
     return next(iter(outputs.values()))
 
 

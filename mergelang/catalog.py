@@ -14,9 +14,7 @@ DTYPE_BITS = {
 }  # fmt: skip
 
 # Dtypes whose elements are plain numbers a merge may compute with. The rest is copied when equal.
-FLOAT_DTYPES = frozenset(
-    ["F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F16", "BF16", "F32", "F64"]
-)
+FLOAT_DTYPES = frozenset(["F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F16", "BF16", "F32", "F64"])
 
 
 @dataclass(frozen=True, slots=True)

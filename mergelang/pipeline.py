@@ -91,7 +91,12 @@ def optimise(graph: Graph, log: Log | None = None) -> Graph:
     for name, run in PASSES:
         new = run(graph)
         if log is not None:
-            log(name, "(unchanged)" if meaning(new.roots()) == meaning(graph.roots()) else f"{size(graph)} -> {size(new)} nodes")
+            log(
+                name,
+                "(unchanged)"
+                if meaning(new.roots()) == meaning(graph.roots())
+                else f"{size(graph)} -> {size(new)} nodes",
+            )
         graph = new
     return graph
 
@@ -108,7 +113,9 @@ def plan(compiled: Compiled, inputs: Sequence[Checkpoint], request: Request | No
     if not compiled.graph.outputs:
         raise _no_merge(compiled)
     with deep_recursion():
-        found = spaces(compiled.written, inputs)  # faults are found on the graph as written, where every node has its place
+        found = spaces(
+            compiled.written, inputs
+        )  # faults are found on the graph as written, where every node has its place
         check_limits(compiled.written, found)
         text, digest = compiled.source.text, compiled.digest
         return build_plan(compiled.graph, inputs, request or Request(), text, digest, compiled.written)

@@ -47,7 +47,7 @@ def _headline(slug: str, place: Place) -> list[str]:
 
 
 def _body(problem: Problem) -> list[str]:
-    lines = _excerpt(problem.place) + [problem.message]
+    lines = [*_excerpt(problem.place), problem.message]
     for place in problem.also:
         lines += ["", f"See also {place}", *_excerpt(place)[:-1]]
     if problem.fix:

@@ -37,7 +37,7 @@ MAY_KNOW = {
     "passes": ("mergelang.graph",),
     "lower": ("mergelang.syntax", "mergelang.graph"),
     "plan": ("mergelang.graph", *FACTS),
-    "backends": ("mergelang.plan.model", *FACTS),
+    "backends": ("mergelang.plan.model", "mergelang.plan.grid", *FACTS),
     "formats": FACTS,
     "run": ("mergelang.plan", "mergelang.backends", "mergelang.formats", "mergelang.__version__", *FACTS),
 }

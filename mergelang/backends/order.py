@@ -1,9 +1,9 @@
 """The exact value at a place in ascending order, in two rounds: a sample brackets it, then counting finds it.
 
 The first round looks at a few values and says between which two the answer surely lies. The second counts the values
-below that bracket and on its ends, and keeps those between, which are few; the answer is one of them. Should the bracket have missed, or
-hold too many values to keep, counting has still narrowed it, and the second round is run again. So the answer is exact
-whatever the sample was, and depends on no order: it is a value that occurs, not an interpolation.
+below that bracket and on its ends, and keeps those between, which are few; the answer is one of them. Should it
+have missed, or hold too many values to keep, counting has still narrowed it, and the second round is run again. So the
+answer is exact whatever the sample was, and depends on no order: it is a value that occurs, not an interpolation.
 """
 
 from __future__ import annotations
@@ -147,7 +147,8 @@ class Order:
         return Found(least, largest, sampled=True)
 
     def _standard_error(self, sample: np.ndarray, share: float) -> float:
-        """Of how many sampled values lie below the one at this share: the stretches' own counts tell how alike they are."""
+        """Of how many sampled values lie below the one at this share: the stretches' own counts "
+        "tell how alike they are."""
         pivot = sample[min(len(sample) - 1, math.floor(share * len(sample)))]
         counts = [int(np.count_nonzero(part.numpy() <= pivot)) - share * part.numel() for part in self._kept]
         return math.sqrt(max(sum(one * one for one in counts), len(sample) * share * (1 - share)))

@@ -34,6 +34,7 @@ def read_plan(path: Path) -> Plan:
         message = f"`{path}` is no plan, or it was cut short or changed{part}."
         raise Problem("not-a-plan", message, FileSpot(str(path)), fix=AGAIN) from None
 
+
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()

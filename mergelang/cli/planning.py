@@ -28,7 +28,9 @@ OPTIONS = (
     click.option("--block", type=click.IntRange(1), help="How many weights are computed at once."),
     click.option("--dtype", type=click.Choice(DTYPES, case_sensitive=False), help="Save as this.  [default: as it is]"),
     click.option(
-        "--precision", type=click.Choice(PRECISIONS, case_sensitive=False), help="Compute so.  [default: F64 where an input has such weights, else F32]"
+        "--precision",
+        type=click.Choice(PRECISIONS, case_sensitive=False),
+        help="Compute so.  [default: F64 where an input has such weights, else F32]",
     ),
     click.option("--allow-nonfinite", is_flag=True, help="Let NaN and infinity in inputs and results pass."),
 )

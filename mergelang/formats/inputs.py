@@ -27,9 +27,7 @@ class Named(Protocol):
     def place(self) -> Place: ...
 
 
-def open_inputs(
-    inputs: Sequence[Named], folder: Path, given: Mapping[str, Mapping[str, torch.Tensor]]
-) -> list[Source]:
+def open_inputs(inputs: Sequence[Named], folder: Path, given: Mapping[str, Mapping[str, torch.Tensor]]) -> list[Source]:
     """One source per input, in order. Where one cannot be opened, those opened before are closed again."""
     opened: list[Source] = []
     try:

@@ -34,5 +34,3 @@ def _from_roots(roots: Sequence[Node]) -> list[Node]:
             stack.append((node, True))
             stack.extend((arg, False) for arg in reversed(node.args))
     return order
-
-

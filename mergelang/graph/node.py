@@ -145,4 +145,3 @@ def users(nodes: Sequence[Node]) -> dict[int, list[Node]]:
         for arg in node.args:
             found[arg.id].append(node)
     return found
-

@@ -41,7 +41,9 @@ class Typed(Protocol):
 Attrs = Mapping[str, object]
 Rule = Callable[[Sequence[Typed], Attrs], Type]
 
-NEEDS_CHANGE = "Weights have no size of their own: only a change has. Subtract the base, or `origin` for weights seen from zero."
+NEEDS_CHANGE = (
+    "Weights have no size of their own: only a change has. Subtract the base, or `origin` for weights seen from zero."
+)
 
 
 def fixed(type_: Type) -> Rule:
@@ -161,9 +163,7 @@ def div(args: Sequence[Typed], attrs: Attrs) -> Type:
         return Type(Power(a.exponent - b.exponent), grain)
     if isinstance(a, Place) and b == PLAIN:
         return Type(place(scaled(a.weight, ONE / right.weight, right)), grain)
-    raise IllTyped(
-        "model-product", f"Here {describe(left.type)} is divided by {describe(right.type)}. {NEEDS_CHANGE}"
-    )
+    raise IllTyped("model-product", f"Here {describe(left.type)} is divided by {describe(right.type)}. {NEEDS_CHANGE}")
 
 
 def combine(args: Sequence[Typed], attrs: Attrs) -> Type:
@@ -216,7 +216,8 @@ def plain(args: Sequence[Typed], attrs: Attrs) -> Type:
     if args[0].type.unit != PLAIN:
         raise IllTyped(
             "needs-plain-number",
-            f"This function needs a plain number, and this is {describe(args[0].type)}. Divide by something of the same "
+            f"This function needs a plain number, and this is {describe(args[0].type)}. Divide by "
+            "something of the same "
             "kind first, or write `raw(...)` to leave the units on purpose.",
         )
     return args[0].type
@@ -266,7 +267,9 @@ def choose(args: Sequence[Typed], attrs: Attrs) -> Type:
 
 def _no_place(node: Typed) -> None:
     if isinstance(node.type.unit, Place):
-        raise IllTyped("model-has-no-size", f"This needs a Delta or numbers, and this is {describe(node.type)}. {NEEDS_CHANGE}")
+        raise IllTyped(
+            "model-has-no-size", f"This needs a Delta or numbers, and this is {describe(node.type)}. {NEEDS_CHANGE}"
+        )
 
 
 def _common_unit(args: Sequence[Typed], how: str) -> Unit:
@@ -353,5 +356,7 @@ def restructured(args: Sequence[Typed], attrs: Attrs) -> Type:
 def piece(args: Sequence[Typed], attrs: Attrs) -> Type:
     """A part of the keys of a Model, a Delta or a Field."""
     if args[0].type.grain < Grain.WEIGHT:
-        raise IllTyped("no-layers", f"Only a Model, a Delta or a Field has layers and tensors; this is {describe(args[0].type)}.")
+        raise IllTyped(
+            "no-layers", f"Only a Model, a Delta or a Field has layers and tensors; this is {describe(args[0].type)}."
+        )
     return args[0].type

@@ -59,7 +59,7 @@ class Arguments:
     def text(self, index: int) -> str:
         value = self.subjects[index]
         if not isinstance(value, str):
-            message = f'`{self.call.function}` needs a text in quotes here, and this is {describe_value(value)}.'
+            message = f"`{self.call.function}` needs a text in quotes here, and this is {describe_value(value)}."
             raise self.problem("wrong-type", message, self.spans[index], fix=f'"{self.spans[index].text}"')
         return value
 
@@ -117,7 +117,9 @@ def _check_count(world: World, call_: tree.Call, primitive: Primitive, given: in
 def _unknown_option(world: World, call_: tree.Call, argument: tree.Argument, primitive: Primitive) -> Exception:
     takes = f" Its options are: {', '.join(primitive.options)}." if primitive.options else " It has no options."
     near = did_you_mean(argument.name or "", primitive.options)
-    return world.maker.problem("unknown-option", f"`{call_.function}` has no option `{argument.name}`.{near}{takes}", argument.span)
+    return world.maker.problem(
+        "unknown-option", f"`{call_.function}` has no option `{argument.name}`.{near}{takes}", argument.span
+    )
 
 
 # ---- each weight by itself
@@ -228,8 +230,12 @@ def _one_of(a: Arguments) -> Value:
     choices, word = [str(choice) for choice in a.listed(0)], a.text(1)
     if word not in choices:
         option, shown = a.spans[1].text, ", ".join(f'"{choice}"' for choice in choices)
-        is_ = f'"{word}" is none of the choices.' if option.startswith('"') else f'`{option}` is "{word}", and there is no such choice.'
-        message = f'{is_} The choices are {shown}.'
+        is_ = (
+            f'"{word}" is none of the choices.'
+            if option.startswith('"')
+            else f'`{option}` is "{word}", and there is no such choice.'
+        )
+        message = f"{is_} The choices are {shown}."
         instead = f'"{nearest(word, choices) or choices[0]}"'
         fix = instead if option.startswith('"') else f"{option} = {instead}"
         raise a.problem("unknown-choice", message, a.spans[1], fix=fix)
@@ -287,7 +293,9 @@ def _fold(a: Arguments) -> Value:
 def _stack(a: Arguments) -> Value:
     ends = a.options.get("ends")
     if not isinstance(ends, Node):
-        message = "`stack` needs to know which model gives what lies outside the layers: the embeddings, the norm, the head."
+        message = (
+            "`stack` needs to know which model gives what lies outside the layers: the embeddings, the norm, the head."
+        )
         raise a.problem("no-ends", message, fix=f"stack(ends = {_first_sliced(a.call)}, {a.spans[0].text})")
     pieces = [a.subject_node(piece) for piece in a.listed()]
     return a.node("stack", ends, *pieces)
@@ -303,7 +311,9 @@ def _first_sliced(call: tree.Call) -> str:
 def _by_pattern(op: str) -> Make:
     def make(a: Arguments) -> Value:
         patterns: tuple[Attr, ...] = (a.text(0),)
-        return a.world.maker.broadcast([a.subjects[1]], a.span, lambda v: a.node(op, a.subject_node(v[0], 1), patterns=patterns))
+        return a.world.maker.broadcast(
+            [a.subjects[1]], a.span, lambda v: a.node(op, a.subject_node(v[0], 1), patterns=patterns)
+        )
 
     return make
 
@@ -311,7 +321,9 @@ def _by_pattern(op: str) -> Make:
 def _rename(a: Arguments) -> Value:
     if a.text(1).count("*") - a.text(1).count("**") > a.text(0).count("*") - a.text(0).count("**"):
         message = f'"{a.text(1)}" has more wildcards than "{a.text(0)}"; each must stand for what one of those found.'
-        raise a.world.maker.problem("too-many-wildcards", message, a.span, fix=f'rename("{a.text(1)}", "{a.text(0)}", x)')
+        raise a.world.maker.problem(
+            "too-many-wildcards", message, a.span, fix=f'rename("{a.text(1)}", "{a.text(0)}", x)'
+        )
     return a.world.maker.broadcast(
         [a.subjects[2]], a.span, lambda v: a.node("rename", a.subject_node(v[0], 2), old=a.text(0), new=a.text(1))
     )
@@ -361,7 +373,7 @@ FUNCTIONS: dict[str, Primitive] = {
     "smallest": Primitive("x", ("per",), _statistic("smallest"), "the smallest value within the reach"),
     "largest": Primitive("x", ("per",), _statistic("largest"), "the largest value within the reach"),
     "size": Primitive("x", ("per",), _statistic("size"), "how many values the reach holds"),
-    "rank": Primitive("x", ("per",), _statistic("rank"), "each value's place from 0 in ascending order within the reach"),
+    "rank": Primitive("x", ("per",), _statistic("rank"), "each value's place from 0 in ascending order"),
     "order": Primitive("place x", ("per",), _order, "the value at that place, from 0, in ascending order"),
     "chance": Primitive("share x", ("seed",), _chance, "1 with that chance for each weight of x, else 0"),
     "count": Primitive("list", (), _count, "how many items a list has"),

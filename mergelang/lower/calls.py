@@ -178,7 +178,9 @@ def _too_many(
     takes_list = len(subjects) == 1 and subjects[0].type is not None and subjects[0].type.depth == 1
     if takes_list and not any(isinstance(a.value, tree.ListOf | tree.Number) for a in call.arguments if a.name is None):
         given = ", ".join(a.value.span.text for a in call.arguments if a.name is None)
-        return world.maker.problem("wrong-number", f"{takes}, a list.", argument.span, fix=f"{call.function}([{given}])")
+        return world.maker.problem(
+            "wrong-number", f"{takes}, a list.", argument.span, fix=f"{call.function}([{given}])"
+        )
     if options:
         option = _option_for(function, argument)
         fix = f"{option} = {argument.value.span.text}" if option else None
@@ -204,7 +206,10 @@ def _option_for(function: Function, argument: tree.Argument) -> str | None:
 def _too_few(
     world: World, call: tree.Call, function: Function, subjects: list[tree.Param], missing: list[str]
 ) -> Exception:
-    message = f"`{function.name}` takes {_counted(len(subjects))} by place; {' and '.join(f'`{m}`' for m in missing)} is missing."
+    message = (
+        f"`{function.name}` takes {_counted(len(subjects))} by place; "
+        f"{' and '.join(f'`{m}`' for m in missing)} is missing."
+    )
     shown = ", ".join(f"[{p.name}]" if p.type and p.type.depth else p.name for p in subjects)
     return world.maker.problem("wrong-number", message, call.span, fix=f"{function.name}({shown})")
 

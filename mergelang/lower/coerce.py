@@ -24,7 +24,11 @@ def check_type_name(maker: Maker, declared: tree.TypeName) -> None:
 
     if declared.name not in TYPE_NAMES:
         message = f"There is no type `{declared.name}`.{did_you_mean(declared.name, TYPE_NAMES)}"
-        raise maker.problem("unknown-type", f"{message} The types are {', '.join(TYPE_NAMES)}, and lists such as [Delta].", declared.span)
+        raise maker.problem(
+            "unknown-type",
+            f"{message} The types are {', '.join(TYPE_NAMES)}, and lists such as [Delta].",
+            declared.span,
+        )
 
 
 def fit(maker: Maker, value: Value, declared: tree.TypeName | None, span: Span, what: str) -> Value:
@@ -122,7 +126,10 @@ def affine_problem(maker: Maker, node: Node, span: Span, what: str) -> Problem:
         shown, exact = show_fraction(total), show_exactly(total)
         # What is shown is what is pasted: a rounded total can read as 1.
         words = f"and these weights add up to {shown if Fraction(shown) == total else exact}"
-    message = f"{what} needs a Model. This is a sum of Models, {words}; only with weights that add up to 1 is it a Model again."
+    message = (
+        f"{what} needs a Model. This is a sum of Models, {words}; only with weights that add up to 1 is "
+        "it a Model again."
+    )
     return maker.problem("weights-not-one", message, span, _affine_fix(node, total, span))
 
 

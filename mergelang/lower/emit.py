@@ -68,7 +68,9 @@ class Maker:
         if len(lengths) > 1:
             words = " and ".join(str(length) for length in sorted(lengths))
             raise self.problem(
-                "lengths-differ", f"Here lists of {words} items meet. Lists go together item by item, so they need the same length.", span
+                "lengths-differ",
+                f"Here lists of {words} items meet. Lists go together item by item, so they need the same length.",
+                span,
             )
         length = lengths.pop()
         rows = ([v.items[i] if isinstance(v, ListValue) else v for v in values] for i in range(length))

@@ -88,14 +88,20 @@ def _bare_method(world: World, name: str, span: Span) -> Exception:
     shape = builtins.FUNCTIONS[name].shape.replace(" ", ", ")
     message = f"`{name}` is a method of the language itself: it is called, and is no value or text."
     fix = f'{name}({shape})\n"{name}"\nlet step(so_far, next) = {name}(so_far, next) in fold(step, items)'
-    return world.maker.problem("unknown-name", message, span, fix if shape == "x, ..." else f'{name}({shape})\n"{name}"')
+    return world.maker.problem(
+        "unknown-name", message, span, fix if shape == "x, ..." else f'{name}({shape})\n"{name}"'
+    )
 
 
 def _for_each(world: World, scope: Scope, expr: tree.ForEach) -> Value:
     items = lower(world, scope, expr.items)
     if not isinstance(items, ListValue):
-        raise world.maker.problem("not-a-list", f"`for` goes through a list, and this is {describe_value(items)}.", expr.items.span)
-    return ListValue(tuple(lower(world, {**scope, **_taken_apart(world, expr, item)}, expr.body) for item in items.items))
+        raise world.maker.problem(
+            "not-a-list", f"`for` goes through a list, and this is {describe_value(items)}.", expr.items.span
+        )
+    return ListValue(
+        tuple(lower(world, {**scope, **_taken_apart(world, expr, item)}, expr.body) for item in items.items)
+    )
 
 
 def _taken_apart(world: World, expr: tree.ForEach, item: Value) -> dict[str, Value]:
@@ -103,7 +109,10 @@ def _taken_apart(world: World, expr: tree.ForEach, item: Value) -> dict[str, Val
         return {expr.names[0]: item}
     parts = item.items if isinstance(item, ListValue) else ()
     if len(parts) != len(expr.names):
-        message = f"Each item must be a list of {len(expr.names)} to be taken apart so, and this one is {describe_value(item)}."
+        message = (
+            f"Each item must be a list of {len(expr.names)} to be taken apart so, and this one is "
+            f"{describe_value(item)}."
+        )
         raise world.maker.problem("not-a-list", message, expr.items.span)
     return dict(zip(expr.names, parts, strict=True))
 
@@ -158,7 +167,9 @@ def _word(value: Value) -> object:
 
 def _truth(world: World, expr: tree.Binary, left: bool, right: Value) -> bool:
     if not isinstance(right, bool):
-        raise world.maker.problem("wrong-type", f"`{expr.op}` joins two truths, and this is {describe_value(right)}.", expr.right.span)
+        raise world.maker.problem(
+            "wrong-type", f"`{expr.op}` joins two truths, and this is {describe_value(right)}.", expr.right.span
+        )
     return (left and right) if expr.op == "and" else (left or right)
 
 
@@ -230,7 +241,10 @@ def _check_arms(world: World, expr: tree.Match) -> None:
         raise world.maker.problem("match-arms", message, expr.span, fix)
     for arm in expr.arms:
         if expr.subject == "name" and arm.layers is not None:
-            message = "`match name` goes by names, so each arm opens with a pattern in quotes. This one opens with a range of layers."
+            message = (
+                "`match name` goes by names, so each arm opens with a pattern in quotes. This one opens "
+                "with a range of layers."
+            )
             raise world.maker.problem("match-arms", message, arm.span, f"match layer {{ {arm.span.text}, ... }}")
         if expr.subject == "layer" and arm.patterns:
             message = "`match layer` goes by layers, so each arm opens with a range such as `0..4`. This one opens with a name."
@@ -246,7 +260,9 @@ def _arm_attr(arm: tree.Arm) -> tuple[str | int, ...]:
 def _layers_of(world: World, scope: Scope, expr: tree.LayersOf) -> Value:
     subject = lower(world, scope, expr.subject)
     if expr.first >= expr.last:
-        message = f"`[{expr.first}..{expr.last}]` holds no layer: it goes from the first up to, not including, the second."
+        message = (
+            f"`[{expr.first}..{expr.last}]` holds no layer: it goes from the first up to, not including, the second."
+        )
         raise world.maker.problem("empty-range", message, expr.span)
 
     def cut(values: list[Value]) -> Value:
@@ -259,7 +275,10 @@ def _layers_of(world: World, scope: Scope, expr: tree.LayersOf) -> Value:
 def _item_of(world: World, scope: Scope, expr: tree.ItemOf) -> Value:
     subject = lower(world, scope, expr.subject)
     if not isinstance(subject, ListValue):
-        message = f"`[{expr.index}]` picks an item of a list, and this is {describe_value(subject)}. Layers are written `[{expr.index}..{expr.index + 1}]`."
+        message = (
+            f"`[{expr.index}]` picks an item of a list, and this is {describe_value(subject)}. "
+            f"Layers are written `[{expr.index}..{expr.index + 1}]`."
+        )
         raise world.maker.problem("not-a-list", message, expr.subject.span)
     if expr.index >= len(subject.items):
         message = f"The list has {len(subject.items)} items, counted from 0; there is no item {expr.index}."

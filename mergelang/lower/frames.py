@@ -44,7 +44,9 @@ def add(world: World, op: str, left: Value, right: Value, span: Span) -> Value:
         raise world.maker.problem(
             "frame-needs-change",
             f"A Frame (here the Model seen through `{frame.name}`) takes a Delta that is added to it, and this is "
-            f"{describe_value(other)}." if fits else f"A Frame can only be added to; `{op}` does not apply to it.",
+            f"{describe_value(other)}."
+            if fits
+            else f"A Frame can only be added to; `{op}` does not apply to it.",
             span,
         )
     return world.maker.node("add" if op == "+" else "sub", [frame.model, frame.through(other)], span)

@@ -1,4 +1,4 @@
-"""Definitions and laws on stand-in values of their declared types: Models nobody has opened, numbers drawn elsewhere."""
+"""Definitions and laws on stand-ins of their declared types: Models nobody has opened, numbers drawn elsewhere."""
 
 from __future__ import annotations
 
@@ -87,7 +87,9 @@ def _sides(lowered: Lowered, law: tree.Law, scope: dict[str, Value]) -> tuple[tu
     left = _nodes(lowered, lower(lowered.world, scope, claim.left), claim.left)
     right = _nodes(lowered, lower(lowered.world, scope, claim.right), claim.right)
     if len(left) != len(right):
-        raise maker.problem("lengths-differ", f"The law's sides are lists of {len(left)} and {len(right)} items.", claim.span)
+        raise maker.problem(
+            "lengths-differ", f"The law's sides are lists of {len(left)} and {len(right)} items.", claim.span
+        )
     for a, b in zip(left, right, strict=True):
         _check_alike(lowered, a, b, claim)
     return left, right, claim.op
@@ -96,7 +98,8 @@ def _sides(lowered: Lowered, law: tree.Law, scope: dict[str, Value]) -> tuple[tu
 def _check_alike(lowered: Lowered, left: Node, right: Node, claim: tree.Binary) -> None:
     zero = {node.op == "constant" and node["value"] == 0 for node in (left, right)}
     if left.type.unit != right.type.unit and True not in zero:
-        message = f"The law compares {describe_value(left)} with {describe_value(right)}; only like can be compared with like."
+        sides = f"{describe_value(left)} with {describe_value(right)}"
+        message = f"The law compares {sides}; only like can be compared with like."
         raise lowered.world.maker.problem("unlike-comparison", message, claim.span)
 
 

@@ -138,7 +138,12 @@ def _import(
     read_items(inner, module, path.parent, own, (*importing, path))
     for name, value in inner.scope.items():
         if prefix + name in lowered.scope:
-            raise Problem("name-taken", f"`{prefix}{name}` of `{item.path}` is already taken.", item.span, fix=f'import "{item.path}" as mine')
+            raise Problem(
+                "name-taken",
+                f"`{prefix}{name}` of `{item.path}` is already taken.",
+                item.span,
+                fix=f'import "{item.path}" as mine',
+            )
         lowered.scope[prefix + name] = value
 
 
@@ -160,7 +165,10 @@ def _knob(lowered: Lowered, item: tree.Knob, settings: Mapping[str, Setting]) ->
     if known is not None and item.low is not None and item.high is not None:
         low, high = _bound(item.low), _bound(item.high)
         if not low <= known <= high:
-            message = f"`{item.name}` lies in {show_fraction(low)}..{show_fraction(high)}, and it is set to {show_fraction(known)}."
+            message = (
+                f"`{item.name}` lies in {show_fraction(low)}..{show_fraction(high)}, and it is set to "
+                f"{show_fraction(known)}."
+            )
             raise Problem("param-out-of-range", message, item.span)
     return value
 
@@ -188,7 +196,9 @@ def _not_a_model(maker: Maker, value: Value, item: tree.Merge) -> Problem:
         return affine_problem(maker, value, span, "`merge`")
     if isinstance(value, Node) and is_delta(value.type):
         message = "`merge` saves a Model, and this is a Delta: a change, to be added to a Model."
-        return maker.problem("merge-needs-model", message, span, fix=f"merge base + ({span.text})\nmerge delta({span.text})")
+        return maker.problem(
+            "merge-needs-model", message, span, fix=f"merge base + ({span.text})\nmerge delta({{span.text}})"
+        )
     if isinstance(value, Frame):
         message = f"`merge` saves a Model, and this is a Frame: a Model seen through `{value.name}`, to which a Delta can be added."
         return maker.problem("merge-needs-model", message, span)

@@ -14,6 +14,7 @@ from mergelang.graph.types import Grain
 from mergelang.plan.classes import Classes
 from mergelang.plan.costs import costs_of
 from mergelang.plan.expressions import Expression, Table, stat_name
+from mergelang.plan.grid import ONE_IN, SAMPLE
 from mergelang.plan.levels import feeding, is_model_wide, rounds_of, sweeps
 from mergelang.plan.model import (
     Budget,
@@ -33,7 +34,6 @@ from mergelang.plan.model import (
     Task,
 )
 from mergelang.plan.outputs import buffer_leaves, planned_outputs
-from mergelang.plan.grid import ONE_IN, SAMPLE
 from mergelang.plan.programs import Compiled, Root, compile_program, read_whole
 from mergelang.plan.seeds import seed_for
 from mergelang.plan.spaces import Space, spaces
@@ -93,8 +93,13 @@ def _staged(planner: _Planner, graph: Graph, outputs: Sequence[PlannedOutput]) -
     try:
         return planner.stages(outputs)
     except ZeroDivisor as fault:
-        place = next((graph.places[n.id] for n in (fault.node, *graph.roots()) if n.id in graph.places), FileSpot(fault.name))
-        message = f"This divides by a number that is 0 at {fault.name}. (`depth` is 0 at the first layer and outside the layers.)"
+        place = next(
+            (graph.places[n.id] for n in (fault.node, *graph.roots()) if n.id in graph.places), FileSpot(fault.name)
+        )
+        message = (
+            f"This divides by a number that is 0 at {fault.name}. (`depth` is 0 at the first layer and "
+            "outside the layers.)"
+        )
         raise Problem("zero-divisor", message, place) from None
 
 
@@ -199,9 +204,7 @@ class _Planner:
         rank = node.args[0]
         return stat_value(rank) if rank.reads else float(self.table.statics.value(rank, name, space))
 
-    def _write(
-        self, index: int, node: Node, planned: PlannedOutput, works: _Works, copies: list[Copy]
-    ) -> None:
+    def _write(self, index: int, node: Node, planned: PlannedOutput, works: _Works, copies: list[Copy]) -> None:
         space = self.spaces[node.id]
         assert space is not None
         for tensor in planned.tensors:
@@ -280,9 +283,7 @@ class _Planner:
         rank = self.table.of(job.node.args[0], name, space) if job.node.op == "order" else None
         last = job.round == rounds_of(job.node, self.rounds) - 1
         stride = self._stride(job.node)
-        return Root(
-            expression, stat=job.stat, kind=job.node.op, rank=rank, round=job.round, last=last, stride=stride
-        )
+        return Root(expression, stat=job.stat, kind=job.node.op, rank=rank, round=job.round, last=last, stride=stride)
 
     def _stride(self, node: Node) -> int:
         """How far to thin out a model-wide sample, by how many weights the statistic gathers."""

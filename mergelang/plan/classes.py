@@ -30,7 +30,9 @@ class Classes:
         self._choices = [node for node in nodes if node.op in CHOOSING and spaces[node.id] is not None]
         self._schedules = [node for node in nodes if node.op == "match" and node.reads and spaces[node.id] is None]
         self._inputs = [node for node in nodes if node.op in ("input", "fields")]
-        self._by_layer = any(node.op in ("total", "smallest", "largest", "order") and node["per"] == "layer" for node in nodes)
+        self._by_layer = any(
+            node.op in ("total", "smallest", "largest", "order") and node["per"] == "layer" for node in nodes
+        )
         self._known: dict[tuple[str, int], str] = {}
         self._first: dict[tuple[int, tuple[object, ...]], str] = {}
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from mergelang.catalog import DTYPE_BITS, Checkpoint
-from mergelang.plan.memory import memory_of
 from mergelang.plan.grid import grid_of
+from mergelang.plan.memory import memory_of
 from mergelang.plan.model import Costs, Leaf, Plan, Program, Task
 
 

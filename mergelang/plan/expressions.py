@@ -20,13 +20,20 @@ from mergelang.problem import Bug, Problem
 from mergelang.scalars import apply, as_float
 from mergelang.span import FileSpot
 
-KINDS = {Grain.MODEL: "scalar", Grain.LAYER: "scalar", Grain.TENSOR: "scalar", Grain.ROW: "row", Grain.COLUMN: "column", Grain.WEIGHT: "block"}
+KINDS = {
+    Grain.MODEL: "scalar",
+    Grain.LAYER: "scalar",
+    Grain.TENSOR: "scalar",
+    Grain.ROW: "row",
+    Grain.COLUMN: "column",
+    Grain.WEIGHT: "block",
+}
 STREAMED = ("total", "smallest", "largest", "order")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expression:
-    """An operation on one tensor. `op` "leaf" reads a tensor of an input, "number" and "stat" are scalars from outside."""
+    """An operation on one tensor. `op` "leaf" reads a tensor of an input, "number" and "stat" come from outside."""
 
     op: str
     args: tuple[Expression, ...]
@@ -72,7 +79,9 @@ class Table:
             return self.number(self._static(node, name, space))
         match node.op:
             case "input" | "fields":
-                return self.make("leaf", (), "block", input=int(str(node["index"])), tensor=name, dtype=space.keys[name].dtype)
+                return self.make(
+                    "leaf", (), "block", input=int(str(node["index"])), tensor=name, dtype=space.keys[name].dtype
+                )
             case "adapter":
                 return self._adapter(node, name, space)
             case "match" if self.spaces[node.id] is None:  # of numbers, some of which are statistics
@@ -202,7 +211,9 @@ class Table:
             only_models &= is_model(term.type) or not isinstance(term.type.unit, Place)
         return self._sum(self._models(models, only_models and is_model(node.type)), others)
 
-    def _models(self, terms: list[tuple[Expression, Expression]], adds_to_one: bool) -> list[tuple[Expression, Expression]]:
+    def _models(
+        self, terms: list[tuple[Expression, Expression]], adds_to_one: bool
+    ) -> list[tuple[Expression, Expression]]:
         weights = [number_of(factor) for factor, _ in terms]
         known = None if None in weights else sum(Fraction(str(weight)) for weight in weights if weight is not None)
         if len(terms) < 2 or not (adds_to_one or known in (0, 1)):
@@ -213,13 +224,17 @@ class Table:
             return [(factor, self.elementwise("sub", [term, first])) for factor, term in terms[1:]]
         return [(one, self.make("anchored", tuple(part for term in terms for part in term), "block"))]
 
-    def _sum(self, models: list[tuple[Expression, Expression]], others: list[tuple[Expression, Expression]]) -> Expression:
+    def _sum(
+        self, models: list[tuple[Expression, Expression]], others: list[tuple[Expression, Expression]]
+    ) -> Expression:
         terms = models + others
         if not terms:
             return self.number(0)
         if len(terms) == 1:
             factor, term = terms[0]
-            return self.elementwise("neg", [term]) if number_of(factor) == -1 else self.elementwise("mul", [factor, term])
+            return (
+                self.elementwise("neg", [term]) if number_of(factor) == -1 else self.elementwise("mul", [factor, term])
+            )
         if len(terms) == 2 and number_of(terms[0][0]) == 1 and number_of(terms[1][0]) in (1, -1):
             op = "add" if number_of(terms[1][0]) == 1 else "sub"
             return self.elementwise(op, [terms[0][1], terms[1][1]])
@@ -250,4 +265,3 @@ def widest(args: list[Expression]) -> str:
 def stat_name(node: Node, group: str) -> str:
     """The name of a model-wide statistic, or of one layer's."""
     return f"s{node.id}" + (f"@{group}" if group else "")
-

@@ -18,8 +18,7 @@ VECTOR = 64
 SCRATCH_NUMBERS = 7
 # Fresh bytes per weight while a statistic within the block is taken: copies in float64, sorted values, their places.
 GATHER_BYTES = {"total": 8, "smallest": 0, "largest": 0, "order": 32, "rank": 56}
-# Copies of the values that an order statistic keeps while they are joined and sorted, or that its second round picks, in
-# the worst case all of a piece.
+# Copies of the values that the second round of an order statistic picks, in the worst case all of a piece.
 ORDER_COPIES = 4
 _STEP = 1 << 16
 

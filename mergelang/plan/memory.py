@@ -15,7 +15,6 @@ import msgspec
 
 from mergelang.catalog import DTYPE_BITS
 from mergelang.plan.footprint import (
-    order_bytes,
     SCRATCH_NUMBERS,
     aligned,
     block_bytes,
@@ -23,6 +22,7 @@ from mergelang.plan.footprint import (
     gather_bytes,
     is_gather,
     kept_bytes,
+    order_bytes,
     piece_buffer,
     piece_weights,
     rounded,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from os.path import commonprefix
 
 from mergelang.patterns import matches
 from mergelang.problem import Problem
@@ -36,8 +35,15 @@ def mismatch(
         return Problem("tensors-differ", f"{message}\n\n{NOTHING_LEFT_OUT}", place, fix=fix)
     differing = [name for name, shape in left.items() if right[name] != shape]
     lines = [f"    {name}: {_shape(left[name])} and {_shape(right[name])}" for name in differing]
-    message = f"{_called(left_name, 'the first')} and {_called(right_name, 'the second')} have tensors of different shapes:\n\n"
-    return Problem("shapes-differ", message + _listed(lines) + "\n\nOnly tensors of one shape can be merged." + _vocabulary(differing), place)
+    message = (
+        f"{_called(left_name, 'the first')} and {_called(right_name, 'the second')} have tensors of "
+        "different shapes:\n\n"
+    )
+    return Problem(
+        "shapes-differ",
+        message + _listed(lines) + "\n\nOnly tensors of one shape can be merged." + _vocabulary(differing),
+        place,
+    )
 
 
 def _vocabulary(names: list[str]) -> str:
@@ -61,12 +67,18 @@ def _counted(names: list[str]) -> str:
     return f"{len(names)} tensor{'s' * (len(names) > 1)}"
 
 
+def _shared_start(names: list[str]) -> str:
+    least, most = min(names), max(names)
+    pairs = enumerate(zip(least, most, strict=False))
+    return least[: next((place for place, (a, b) in pairs if a != b), len(least))]
+
+
 def _drop_fix(names: list[str], others: Shapes, place: Place) -> str | None:
     """What takes these tensors out. Where the recipe drops them from one part of the place, from the whole instead."""
     if isinstance(place, Span) and (dropped := DROP.search(place.text)) and all(matches(dropped[1], n) for n in names):
         whole = place.text[: dropped.start()] + dropped[2] + place.text[dropped.end() :]
         return f'drop("{dropped[1]}", {whole})'
-    first, last = commonprefix(names), commonprefix([name[::-1] for name in names])[::-1]
+    first, last = _shared_start(names), _shared_start([name[::-1] for name in names])[::-1]
     for pattern in names if len(names) == 1 else (f"{first}**", f"**{last}"):
         if pattern != "**" and not any(matches(pattern, other) for other in others if other not in names):
             return f'drop("{pattern}", ...)'

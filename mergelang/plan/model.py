@@ -35,10 +35,11 @@ class Step(Data, frozen=True):
 
     `quotient` (a division whose zero divisors are not to be 0 but to be noticed),
     `load` (attr leaf: the task's leaf, converted to the working precision), `store` (attr slot: args[0] becomes the
-    task's store of that number, rounded once), `fill` (args[0] scalar -> block), `chance` (args: probability; attr seed:
-    index into the task's seeds -> block of 0 and 1), `sum` (args: c0, x0, c1, x1, ... -> the weighted sum, in order),
-    `anchored` (the same where the coefficients add up to 1: x0 + c1*(x1 - x0) + ..., exact where all x are equal),
-    `row_total|smallest|largest|rank`, `row_order` (args: rank, x) and the same with `column_` and, for ranks, `tensor_`.
+    task's store of that number, rounded once), `fill` (args[0] -> the kind of `out`), `chance` (args: probability; attr
+    seed: index into the task's seeds -> block of 0 and 1), `sum` (args: c0, x0, c1, x1, ... -> the weighted sum, in
+    order), `anchored` (the same where the coefficients add up to 1: x0 + c1*(x1 - x0) + ..., exact where all x are
+    equal), `row_total|smallest|largest|rank`, `row_order` (args: rank, x) and the same with `column_` and, for ranks,
+    `tensor_`.
     """
 
     op: str
@@ -51,8 +52,9 @@ class Fold(Data, frozen=True):
     """A streaming statistic over a whole tensor, or over the model, fed from register `source` block by block.
 
     `kind` order takes two rounds (a sample that brackets the value, then the count that finds it), each a phase (tensor
-    reach) or a stage (model reach) of its own; `round` tells which this is, `stride` how far a sample is thinned out. `state` numbers the statistic within the
-    program, so that the second round finds the first one's result. Tensor reach: the answer goes to scalar register
+    reach) or a stage (model reach) of its own; `round` tells which this is, `stride` how far a sample is thinned out.
+    `state` numbers the statistic within the program, so that the second round finds the first one's result. Tensor
+    reach: the answer goes to scalar register
     `out` after the last round. Model reach: `stat` is the index into the task's `stats`, which gives its name. A scalar
     `source` is seen once per task, when the phase is through: before `after` (tensor reach) or behind it (model reach).
     """

@@ -65,7 +65,10 @@ def _check_gaps(space: Space, checkpoint: Checkpoint, place: SourcePlace) -> Non
         missing = [number for number in range(max(numbers, default=-1) + 1) if number not in numbers]
         if missing:
             holes = ", ".join(str(number) for number in missing[:8])
-            message = f"The result has layers of `{stack}` up to {max(numbers)}, but not {holes}. Models number their layers without gaps; slices that are stacked get new numbers."
+            message = (
+                f"The result has layers of `{stack}` up to {max(numbers)}, but not {holes}. Models number "
+                "their layers without gaps; slices that are stacked get new numbers."
+            )
             below = f"base[0..{missing[0]}], " if missing[0] else ""
             fix = f"stack(ends = base, [{below}base[{missing[0] + 1}..{max(numbers) + 1}]])"
             raise Problem("layer-gap", message, place, fix=fix)

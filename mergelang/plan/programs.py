@@ -79,7 +79,11 @@ class _Compiler:
 
     def _phase(self, number: int, stats: tuple[str, ...]) -> Phase:
         folds = [*self._tensor_folds(number), *self._model_folds(number, stats)]
-        stores = [(slot, root) for slot, root in enumerate(r for r in self.roots if r.store) if root.expression.phase == number]
+        stores = [
+            (slot, root)
+            for slot, root in enumerate(r for r in self.roots if r.store)
+            if root.expression.phase == number
+        ]
         needed = {fold.source for fold in folds} | {self.register[id(root.expression)] for _, root in stores}
         steps = [*self._block_steps(needed), *(self._store(slot, root) for slot, root in stores)]
         sampled = bool(folds) and not stores and all(fold.kind == "order" and not fold.round for fold in folds)

@@ -295,7 +295,9 @@ def _floats(keys: dict[str, Key]) -> frozenset[str]:
 def _need(finder: _Finder, node: Node, index: int) -> Space:
     space = finder.found[node.args[index].id]
     if space is None:
-        raise Problem("no-space", "This has no tensors of its own: it is the same number for every model.", finder.place(node))
+        raise Problem(
+            "no-space", "This has no tensors of its own: it is the same number for every model.", finder.place(node)
+        )
     return space
 
 
@@ -336,7 +338,11 @@ def _slice(finder: _Finder, node: Node) -> Space:
     first, last = int(str(node["first"])), int(str(node["last"]))
     count = layer_count(space)
     if count == 0:
-        raise Problem("no-layers", "None of this model's names has a layer number, so it has no layers to slice.", finder.place(node))
+        raise Problem(
+            "no-layers",
+            "None of this model's names has a layer number, so it has no layers to slice.",
+            finder.place(node),
+        )
     if last > count:
         message = f"`[{first}..{last}]` goes past the last layer: the model has {count} layers, 0 to {count - 1}."
         raise Problem("no-such-layer", message, finder.place(node), fix=f"[{min(first, count - 1)}..{count}]")
@@ -370,7 +376,10 @@ def _stack(finder: _Finder, node: Node) -> Space:
         for name, key in space.keys.items():
             where = space.layers.get(name)
             if where is None:
-                message = "A stack is made of slices of layers, such as `below[0..24]`; this piece has tensors outside the layers."
+                message = (
+                    "A stack is made of slices of layers, such as `below[0..24]`; this piece has tensors "
+                    "outside the layers."
+                )
                 raise Problem("not-a-slice", message, finder.place(node))
             target = renumbered(name, where[0], where[1] + heights.get(where[0], 0))
             keys[target] = Key(key.shape, key.dtype, part, name)

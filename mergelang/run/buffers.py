@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mergelang.plan.footprint import rounded
 
+
 class Buffers:
     """Lends flat uint8 tensors. Those given back are kept for the next, up to `keep` bytes."""
 

@@ -12,11 +12,11 @@ from torch import Tensor
 from mergelang import scalars
 from mergelang.backends.block import Numbers, numbers_of
 from mergelang.backends.folds import Streaming
-from mergelang.plan.grid import ONE_IN, SAMPLE, SAMPLED_WHOLE, grid_of
 from mergelang.backends.order import START, Found, Order
 from mergelang.backends.scratch import Scratch
 from mergelang.catalog import DTYPE_BITS
 from mergelang.plan.footprint import kept_bytes
+from mergelang.plan.grid import ONE_IN, SAMPLE, SAMPLED_WHOLE, grid_of
 from mergelang.plan.model import Fold, Step, Task
 from mergelang.run.context import BoundPhase, Context, regions
 from mergelang.run.program_piece import ProgramPiece

@@ -63,7 +63,9 @@ class ProgramPiece:
         if bound.sources:
             job.join(shares)
 
-    def _block(self, worker: Worker, data: PieceBytes, shares: Sequence[Streaming | None], start: int, stop: int) -> None:
+    def _block(
+        self, worker: Worker, data: PieceBytes, shares: Sequence[Streaming | None], start: int, stop: int
+    ) -> None:
         job, bound = self.job, self.phase.bound
         data.show(start, stop)
         views = worker.workspace.views(bound.layout, *job.grid.shape(stop - start))

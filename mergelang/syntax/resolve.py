@@ -42,7 +42,9 @@ def _check_free(name: str, span: Span, seen: dict[str, Span], words: Words) -> N
     if name in words.reserved:
         raise Problem("reserved-word", f"`{name}` is a word of the language and cannot be given another meaning.", span)
     if name in seen:
-        raise Problem("name-taken", f"`{name}` is written a second time. A name is written once.", span, also=(seen[name],))
+        raise Problem(
+            "name-taken", f"`{name}` is written a second time. A name is written once.", span, also=(seen[name],)
+        )
 
 
 def unresolved(module: tree.Module, words: Words, imported: Collection[str]) -> Iterator[Unresolved]:
