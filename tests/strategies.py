@@ -197,7 +197,8 @@ class Builder:
         inner = deep - 1
         return self.pick(
             lambda: self.share_of_change(deep),
-            lambda: self.squeezed(self.add(self.one_of("add", "sub", "mul", "div"), *self.unlike_numbers(inner))),
+            lambda: self.squeezed(self.add(self.one_of("add", "sub", "mul"), *self.unlike_numbers(inner))),
+            lambda: self.squeezed(self.quotient(*self.unlike_numbers(inner))),
             lambda: self.add(self.one_of("minimum", "maximum"), self.number(inner), self.number(inner)),
             lambda: self.add(self.one_of("ge", "lt", "eq"), self.number(inner), self.number(inner)),
             lambda: self.match(self.number, deep, zero=True),
@@ -207,6 +208,12 @@ class Builder:
     def unlike_numbers(self, deep: int) -> tuple[Node, Node]:
         """Two numbers of which the second is not a literal 0, by which nothing may be divided."""
         return self.number(deep), self.add("maximum", self.number(deep), self.add("depth"))
+
+    def quotient(self, value: Node, divisor: Node) -> Node:
+        """The quotient; a divisor that headers decide may be 0 at no tensor, so it is kept above it."""
+        if not divisor.reads:
+            divisor = self.add("add", self.graph.constant(1), self.add("mul", divisor, divisor))
+        return self.add("div", value, divisor)
 
     def layer_share(self) -> Node:
         return self.add("div", self.add("layer"), self.add("add", self.add("layers"), self.graph.constant(1)))

@@ -247,7 +247,10 @@ def _check_arms(world: World, expr: tree.Match) -> None:
             )
             raise world.maker.problem("match-arms", message, arm.span, f"match layer {{ {arm.span.text}, ... }}")
         if expr.subject == "layer" and arm.patterns:
-            message = "`match layer` goes by layers, so each arm opens with a range such as `0..4`. This one opens with a name."
+            message = (
+                "`match layer` goes by layers, so each arm opens with a range such as `0..4`. "
+                "This one opens with a name."
+            )
             raise world.maker.problem("match-arms", message, arm.span, f"match name {{ {arm.span.text}, ... }}")
 
 

@@ -197,10 +197,11 @@ def _not_a_model(maker: Maker, value: Value, item: tree.Merge) -> Problem:
     if isinstance(value, Node) and is_delta(value.type):
         message = "`merge` saves a Model, and this is a Delta: a change, to be added to a Model."
         return maker.problem(
-            "merge-needs-model", message, span, fix=f"merge base + ({span.text})\nmerge delta({{span.text}})"
+            "merge-needs-model", message, span, fix=f"merge base + ({span.text})\nmerge delta({span.text})"
         )
     if isinstance(value, Frame):
-        message = f"`merge` saves a Model, and this is a Frame: a Model seen through `{value.name}`, to which a Delta can be added."
+        seen = f"a Model seen through `{value.name}`, to which a Delta can be added"
+        message = f"`merge` saves a Model, and this is a Frame: {seen}."
         return maker.problem("merge-needs-model", message, span)
     return maker.problem("merge-needs-model", f"`merge` saves a Model, and this is {describe_value(value)}.", span)
 
