@@ -66,6 +66,8 @@ def _task_flops(task: Task, program: Program) -> int:
     weights = math.prod(task.shape)
     per_weight = 0
     for phase in program.phases:
+        if phase.sampled:  # a few percent of the weights
+            continue
         per_weight += len(phase.folds)
         for step in phase.steps:
             per_weight += len(step.args) if step.op in ("sum", "anchored") else step.op not in ("load", "store", "fill")

@@ -50,6 +50,8 @@ def _per_weight(plan: Plan, number: int, found: Rates) -> float:
     usual = found.nanoseconds["add"]
     counts = Counter[str]()
     for phase in plan.programs[number].phases:
+        if phase.sampled:  # a few percent of the weights
+            continue
         for step in phase.steps:
             counts[step.op] += len(step.args) // 2 if step.op in ("sum", "anchored") else 1
         counts.update(fold.kind for fold in phase.folds)
