@@ -111,10 +111,19 @@ def _unfold(world: World, function: Function, bound: Mapping[str, Bound], span: 
     try:
         _add_defaults(world, function, bound, scope)
         body = expressions.lower(world, scope, function.body)
-        return fit(world, body, function.result, function.body.span, f"The result of `{function.name}`")
+        return _fit_result(world, function, bound, body)
     finally:
         world.expanding.pop()
         without_call(world.maker)
+
+
+def _fit_result(world: World, function: Function, bound: Mapping[str, Bound], body: Value) -> Value:
+    """The body's value as the declared result; a list of such where a list was given for a parameter of no type."""
+    what, span = f"The result of `{function.name}`", function.body.span
+    untyped = [p.name for p in function.params if p.type is None and p.name in bound]
+    if isinstance(body, ListValue) and any(isinstance(bound[name].value, ListValue) for name in untyped):
+        return world.maker.broadcast([body], span, lambda item: fit(world, item[0], function.result, span, what))
+    return fit(world, body, function.result, span, what)
 
 
 def with_call(maker: Maker, span: Span, function: Function) -> None:
