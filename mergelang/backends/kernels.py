@@ -25,6 +25,7 @@ class Kernel:
     call: Call
     temps: int = 0
     in_place: bool = True
+    arity: int = 1
 
 
 def divide(out: Tensor, x: Tensor, y: Tensor, truth: Tensor, mask: Tensor) -> None:
@@ -93,12 +94,12 @@ def _one(function: Call) -> Kernel:
 
 
 def _two(function: Call) -> Kernel:
-    return Kernel(lambda out, x, y: function(x, y, out=out))
+    return Kernel(lambda out, x, y: function(x, y, out=out), arity=2)
 
 
 def _compare(function: Call) -> Kernel:
     # Into floats: a boolean tensor costs three times as much to make and more to use.
-    return Kernel(lambda out, x, y: function(full(x, out), y, out=out))
+    return Kernel(lambda out, x, y: function(full(x, out), y, out=out), arity=2)
 
 
 KERNELS: dict[str, Kernel] = {
@@ -119,7 +120,7 @@ KERNELS: dict[str, Kernel] = {
     "add": _two(torch.add),
     "sub": _two(torch.sub),
     "mul": _two(torch.mul),
-    "div": Kernel(divide, temps=2),
+    "div": Kernel(divide, temps=2, arity=2),
     "quotient": _two(torch.div),  # where a zero divisor must not pass unnoticed
     "minimum": _two(torch.minimum),
     "maximum": _two(torch.maximum),
@@ -129,5 +130,5 @@ KERNELS: dict[str, Kernel] = {
     "lt": _compare(torch.lt),
     "eq": _compare(torch.eq),
     "ne": _compare(torch.ne),
-    "choose": Kernel(choose, temps=2, in_place=False),
+    "choose": Kernel(choose, temps=2, in_place=False, arity=3),
 }

@@ -81,14 +81,9 @@ def _nanoseconds() -> dict[str, float]:
 
 def _call(name: str, x: torch.Tensor, y: torch.Tensor, spare: list[torch.Tensor]) -> Callable[[], None]:
     kernel, (out, *temps) = KERNELS[name], spare
-    args: list[torch.Tensor] = [x, y, x][: _arity(name)]
+    args: list[torch.Tensor] = [x, y, x][: kernel.arity]
     more = {"exponent": 3.0} if name == "pow" else {}
     return lambda: kernel.call(out, *args, *temps[: kernel.temps], **more)
-
-
-def _arity(name: str) -> int:
-    return {"choose": 3, **dict.fromkeys(("add", "sub", "mul", "div", "minimum", "maximum"), 2),
-            **dict.fromkeys(("ge", "gt", "le", "lt", "eq", "ne"), 2)}.get(name, 1)  # fmt: skip
 
 
 def _time(call: Callable[[], None]) -> float:
