@@ -132,23 +132,14 @@ def _unary(world: World, scope: Scope, expr: tree.Unary) -> Value:
 
 
 def _binary(world: World, scope: Scope, expr: tree.Binary) -> Value:
-    left, right = _operands(world, scope, expr)
-    if isinstance(left, bool) and expr.op in ("and", "or"):
-        return _truth(world, expr, left, right)
-    if expr.op in ("==", "!=") and not isinstance(left, Node | ListValue):
-        return (_word(left) == _word(right)) == (expr.op == "==")
-    return world.maker.broadcast([left, right], expr.span, lambda pair: arithmetic(world, expr.op, pair, expr))
-
-
-def _operands(world: World, scope: Scope, expr: tree.Binary) -> tuple[Value, Value]:
     # A chain `a + b + c + ...` leans to the left; walking it in a loop keeps long sums off the call stack.
     spine = [expr]
     while isinstance(spine[-1].left, tree.Binary):
         spine.append(spine[-1].left)
     value = lower(world, scope, spine[-1].left)
-    for link in reversed(spine[1:]):
+    for link in reversed(spine):
         value = _apply(world, link, value, lower(world, scope, link.right))
-    return value, lower(world, scope, expr.right)
+    return value
 
 
 def _apply(world: World, expr: tree.Binary, left: Value, right: Value) -> Value:

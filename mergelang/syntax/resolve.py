@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mergelang.problem import Problem
 from mergelang.span import Span
 from mergelang.syntax import tree
+from mergelang.syntax.walk import children
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +114,3 @@ def _local_uses(
         seen[local.name] = local.span
         visible = visible | {local.name}
     stack.append((expr.body, visible))
-
-
-def children(expr: tree.Expr) -> tuple[tree.Expr, ...]:
-    """The expressions directly inside this one that see the same names."""
-    match expr:
-        case tree.Call():
-            return tuple(argument.value for argument in expr.arguments)
-        case tree.ListOf():
-            return expr.items
-        case tree.LayersOf() | tree.ItemOf():
-            return (expr.subject,)
-        case tree.Unary():
-            return (expr.operand,)
-        case tree.Binary():
-            return (expr.left, expr.right)
-        case tree.IfThenElse():
-            return (expr.condition, expr.yes, expr.no)
-        case tree.Match():
-            return tuple(arm.value for arm in expr.arms)
-    return ()
