@@ -212,7 +212,7 @@ class _Planner:
             if not space.keys[tensor.name].is_float:
                 copies.append(self._buffer(tensor, store))
                 continue
-            like = self.classes.representative(tensor.name, space)
+            like = self.classes.representative(tensor.name, space, [node])
             expression = self.table.of(node, like, space)
             if expression.op == "leaf" and expression.attr("dtype") == tensor.dtype:
                 leaf = _moved(_leaf(expression), like, tensor.name)
@@ -242,7 +242,7 @@ class _Planner:
     # ---- tasks
 
     def _task(self, work: _Work) -> Task:
-        like = self.classes.representative(work.key, work.space)
+        like = self.classes.representative(work.key, work.space, [job.node for job in work.jobs])
         number, compiled = self._program(work, like)
         leaves = tuple(_moved(Leaf(*leaf), like, work.key) for leaf in compiled.leaves)
         unseen = [i for i, leaf in enumerate(leaves) if (leaf.input, leaf.tensor) not in self._seen]

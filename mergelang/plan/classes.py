@@ -6,7 +6,8 @@ every input's dtype is the same for both. Where structure gives tensors other na
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from mergelang.graph.node import Graph, Node, in_order
 from mergelang.graph.types import Grain
@@ -15,47 +16,47 @@ from mergelang.plan.statics import Statics, ZeroDivisor, group_of
 
 RENAMING = ("stack", "layer_slice", "rename")
 CHOOSING = ("match", "select", "drop", "adapter")
+STATISTICS = ("total", "smallest", "largest", "order")
 
 
 class Classes:
-    """Finds for each tensor the first one that is like it."""
+    """Finds for each tensor the first one that is like it, as far as the nodes in question can tell."""
 
     def __init__(self, graph: Graph, spaces: Mapping[int, Space | None], statics: Statics) -> None:
-        nodes = in_order(graph.roots())
         self._spaces = spaces
         self._statics = statics
-        self._renames = any(node.op in RENAMING for node in nodes)
-        self._numbers = _numbers_used(nodes)
-        self._sizes = {node.id: any(inner.op == "size" for inner in in_order([node])) for node in self._numbers}
-        self._choices = [node for node in nodes if node.op in CHOOSING and spaces[node.id] is not None]
-        self._schedules = [node for node in nodes if node.op == "match" and node.reads and spaces[node.id] is None]
-        self._inputs = [node for node in nodes if node.op in ("input", "fields")]
-        self._by_layer = any(
-            node.op in ("total", "smallest", "largest", "order") and node["per"] == "layer" for node in nodes
-        )
-        self._known: dict[tuple[str, int], str] = {}
-        self._first: dict[tuple[int, tuple[object, ...]], str] = {}
+        self._renames = any(node.op in RENAMING for node in in_order(graph.roots()))
+        self._telling: dict[tuple[int, ...], _Telling] = {}
+        self._known: dict[tuple[tuple[int, ...], int, str], str] = {}
+        self._first: dict[tuple[tuple[int, ...], int, tuple[object, ...]], str] = {}
 
-    def representative(self, name: str, space: Space) -> str:
-        """The tensor of `space` that stands for `name` in the plan's table of expressions."""
+    def representative(self, name: str, space: Space, roots: Sequence[Node]) -> str:
+        """The tensor of `space` that stands for `name` in the plan's table of expressions, in what `roots` need.
+
+        A statistic over the model does not tell layers apart that only a later sweep scales by their depth.
+        """
         if self._renames:
             return name
-        spot = (name, id(space))
+        asked = tuple(root.id for root in roots)
+        spot = (asked, id(space), name)
         if spot not in self._known:
-            self._known[spot] = self._first.setdefault((id(space), self._signature(name, space)), name)
+            if asked not in self._telling:
+                self._telling[asked] = _telling(in_order(roots), self._spaces)
+            signature = self._signature(self._telling[asked], name, space)
+            self._known[spot] = self._first.setdefault((asked, id(space), signature), name)
         return self._known[spot]
 
-    def _signature(self, name: str, space: Space) -> tuple[object, ...]:
-        numbers = tuple(self._number(node, name, space) for node in self._numbers)
-        parts = tuple(self._key_fact(node, name, "part") for node in self._choices)
-        arms = tuple(self._statics.arm(node, name, space) for node in self._schedules)
-        dtypes = tuple(self._key_fact(node, name, "dtype") for node in self._inputs)
-        group = group_of("layer", name, space) if self._by_layer else ""
+    def _signature(self, telling: _Telling, name: str, space: Space) -> tuple[object, ...]:
+        numbers = tuple(self._number(node, name, space) for node in telling.numbers)
+        parts = tuple(self._key_fact(node, name, "part") for node in telling.choices)
+        arms = tuple(self._statics.arm(node, name, space) for node in telling.schedules)
+        dtypes = tuple(self._key_fact(node, name, "dtype") for node in telling.inputs)
+        group = group_of("layer", name, space) if telling.by_layer else ""
         return (numbers, parts, arms, dtypes, group)
 
     def _number(self, node: Node, name: str, space: Space) -> object:
         # A number of another part of the graph, where this tensor was dropped, says nothing about it.
-        if self._sizes.get(node.id) and not self._statics.applies(node, name):
+        if not self._statics.applies(node, name):
             return None
         try:
             return self._statics.value(node, name, space)
@@ -68,7 +69,28 @@ class Classes:
         return getattr(key, fact) if key is not None else None
 
 
-def _numbers_used(nodes: list[Node]) -> list[Node]:
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """The nodes of a part of the graph at which tensors can differ."""
+
+    numbers: tuple[Node, ...]
+    choices: tuple[Node, ...]
+    schedules: tuple[Node, ...]
+    inputs: tuple[Node, ...]
+    by_layer: bool
+
+
+def _telling(nodes: Sequence[Node], spaces: Mapping[int, Space | None]) -> _Telling:
+    return _Telling(
+        numbers=_numbers_used(nodes),
+        choices=tuple(node for node in nodes if node.op in CHOOSING and spaces[node.id] is not None),
+        schedules=tuple(node for node in nodes if node.op == "match" and node.reads and spaces[node.id] is None),
+        inputs=tuple(node for node in nodes if node.op in ("input", "fields")),
+        by_layer=any(node.op in STATISTICS and node["per"] == "layer" for node in nodes),
+    )
+
+
+def _numbers_used(nodes: Sequence[Node]) -> tuple[Node, ...]:
     """The nodes known from headers that nodes which read weights use."""
     found = {
         arg.id: arg
@@ -76,4 +98,4 @@ def _numbers_used(nodes: list[Node]) -> list[Node]:
         for arg in node.args
         if node.reads and not arg.reads and arg.op not in ("constant", "origin") and arg.type.grain < Grain.WEIGHT
     }
-    return list(found.values())
+    return tuple(found.values())

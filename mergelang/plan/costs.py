@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 from mergelang.catalog import DTYPE_BITS, Checkpoint
 from mergelang.plan.grid import grid_of
@@ -36,13 +37,18 @@ def _task_reads(task: Task, program: Program, inputs: Sequence[Checkpoint]) -> i
     if task.resident and len(program.phases) > 1:
         return sum(sizes)
     weights = math.prod(task.shape)
-    stretches = grid_of(task.shape, program.reach).stretches()
-    sampled = sum(stop - start for start, stop in stretches)
+    sampled = _sampled(task.shape, program.reach)
     read = 0
     for phase in program.phases:
         for leaf in {int(step.attrs["leaf"]) for step in phase.steps if step.op == "load"}:
             read += sizes[leaf] * sampled // weights if phase.sampled and weights else sizes[leaf]
     return read
+
+
+@cache
+def _sampled(shape: tuple[int, ...], reach: str) -> int:
+    """How many weights a sample of such a tensor looks at."""
+    return sum(stop - start for start, stop in grid_of(shape, reach).stretches())
 
 
 def _leaf_reads(leaf: Leaf, inputs: Sequence[Checkpoint]) -> int:

@@ -116,13 +116,15 @@ def excess_bytes(plan: Plan, program: Program, number: int, shape: tuple[int, in
 
 def _needs(plan: Plan, number: int, piece_bytes: int) -> Iterator[Need]:
     stage, usual = plan.stages[number], usual_bytes(plan)
-    seen: dict[tuple[object, ...], tuple[int, int, int]] = {}
+    seen: dict[tuple[object, ...], tuple[str, int, int, int]] = {}
     for task in stage.tasks:
         like = (task.program, task.shape, task.resident, *(leaf.dtype for leaf in task.leaves),
                 *(store.dtype for store in task.stores))  # fmt: skip
         if like not in seen:
-            seen[like] = _task_need(plan, task, piece_bytes, usual)
-        yield Need(task.key, _named(plan.programs[task.program], task), *seen[like])
+            what = _described(plan.programs[task.program], task)
+            seen[like] = (what, *_task_need(plan, task, piece_bytes, usual))
+        what, *sizes = seen[like]
+        yield Need(task.key, f"`{task.key}` {what}", *sizes)
     for copy in stage.copies:
         nbytes = math.prod(copy.shape) * DTYPE_BITS[copy.leaf.dtype] // 8
         parts = 1 + len(copy.same)
@@ -140,12 +142,12 @@ def _task_need(plan: Plan, task: Task, piece_bytes: int, usual: int) -> tuple[in
     return kept_bytes(task, program), piece_buffer(task, program, weights) + excess, pieces
 
 
-def _named(program: Program, task: Task) -> str:
-    """The task in words, with the statistic for which its tensor must be in memory as a whole, if there is one."""
+def _described(program: Program, task: Task) -> str:
+    """The task's shape in words, with the statistic for which its tensor must be in memory as a whole, if there is one."""
     ops = sorted({step.op for phase in program.phases for step in phase.steps if is_gather(step.op)})
     shape = " x ".join(map(str, task.shape)) or "one number"
     why = f" (`{ops[0]}`)" if ops and program.reach != "weight" else ""
-    return f"`{task.key}` of {shape}{why}"
+    return f"of {shape}{why}"
 
 
 def _worker_bytes(plan: Plan, piece_bytes: int, itemsize: int) -> int:
@@ -164,20 +166,21 @@ def _worker_bytes(plan: Plan, piece_bytes: int, itemsize: int) -> int:
 
 def _table_bytes(plan: Plan) -> int:
     """The statistics over the whole model that are gathered at once, and the plan's own objects."""
-    open_at_once = 0
-    for stage in plan.stages:
-        names = {
-            task.stats[fold.stat]
-            for task in stage.tasks
-            for phase in plan.programs[task.program].phases
-            for fold in phase.folds
-            if fold.kind == "order" and fold.stat >= 0
-        }
-        open_at_once = max(open_at_once, len(names))
+    slots = [_order_slots(program) for program in plan.programs]
+    open_at_once = max(
+        (len({task.stats[slot] for task in stage.tasks for slot in slots[task.program]}) for stage in plan.stages),
+        default=0,
+    )
     tasks = sum(len(stage.tasks) + len(stage.copies) for stage in plan.stages)
     steps = sum(len(phase.steps) + len(phase.folds) for program in plan.programs for phase in program.phases)
     weights = max((sum(math.prod(task.shape) for task in stage.tasks) for stage in plan.stages), default=0)
     return open_at_once * order_bytes(weights) + tasks * TASK_BYTES + steps * STEP_BYTES
+
+
+def _order_slots(program: Program) -> set[int]:
+    """Which of a task's statistics over several tensors are order statistics."""
+    folds = (fold for phase in program.phases for fold in phase.folds)
+    return {fold.stat for fold in folds if fold.kind == "order" and fold.stat >= 0}
 
 
 def _adapter_bytes(plan: Plan) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 
 from mergelang.graph.exact import exactly
@@ -24,12 +25,21 @@ class ZeroDivisor(Exception):
         self.node, self.name = node, name
 
 
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """What a number is made from: the reach within which it is the same, and the spaces of what it counts."""
+
+    per: str  # "tensor", "layer" or "model"
+    sized: tuple[Space, ...]
+
+
 class Statics:
-    """Values of nodes that read no weights, each worked out once per tensor of the space it is used in."""
+    """Values of nodes that read no weights, each worked out once for all tensors at which it is the same."""
 
     def __init__(self, spaces: Mapping[int, Space | None]) -> None:
         self._spaces = spaces
-        self._known: dict[tuple[int, str, int], Number] = {}
+        self._known: dict[object, Number] = {}
+        self._used: dict[int, _Used] = {}
         self._arms: dict[tuple[int, int], dict[str, int]] = {}
         self._sizes: dict[tuple[int, str], int] = {}
 
@@ -39,16 +49,30 @@ class Statics:
             exact = node["value"]
             assert isinstance(exact, Fraction)
             return exact
-        spot = (node.id, name, id(space))
+        spot = self._spot(node, name, space)
         if spot not in self._known:
             self._known[spot] = self._compute(node, name, space)
         return self._known[spot]
 
     def applies(self, node: Node, name: str) -> bool:
         """Whether the node has a value for the tensor: sizes have none where what they count lacks the tensor."""
-        sized = [inner.args[0] for inner in in_order([node]) if inner.op == "size" and not inner.reads]
-        found = [self._spaces[subject.id] for subject in sized]
-        return all(space is None or name in space.keys for space in found)
+        return all(name in space.keys for space in self._what(node).sized)
+
+    def _spot(self, node: Node, name: str, space: Space) -> object:
+        """What the number depends on: the tensor itself, only where it lies among the layers, or nothing."""
+        match self._what(node).per:
+            case "tensor":
+                return (node.id, name, id(space))
+            case "layer":
+                return (node.id, space.layers.get(name))
+        return node.id
+
+    def _what(self, node: Node) -> _Used:
+        if node.id not in self._used:
+            inner = in_order([node])
+            sized = [self._spaces[one.args[0].id] for one in inner if one.op == "size" and not one.reads]
+            self._used[node.id] = _Used(_per({_told_by(one) for one in inner}), tuple(space for space in sized if space is not None))
+        return self._used[node.id]
 
     def _compute(self, node: Node, name: str, space: Space) -> Number:
         match node.op:
@@ -92,6 +116,22 @@ class Statics:
             names = several if per in ("layer", "model") else [name]
             self._sizes[node.id, group] = sum(count(space.keys[n].shape, grain, per) for n in names)
         return self._sizes[node.id, group]
+
+
+def _told_by(node: Node) -> str:
+    """The reach within which this operation alone gives one number."""
+    match node.op:
+        case "depth" | "layer" | "layers":
+            return "layer"
+        case "size":
+            return str(node["per"]) if node["per"] in ("layer", "model") else "tensor"
+        case "match":
+            return "tensor"
+    return "model"
+
+
+def _per(told_by: set[str]) -> str:
+    return next((per for per in ("tensor", "layer") if per in told_by), "model")
 
 
 def layer_number(op: str, where: tuple[str, int, int] | None) -> Fraction:
