@@ -1,7 +1,8 @@
-"""Where the files that are not Python lie: the grammar, the standard library."""
+"""Where the files that are not Python lie: the grammar, the standard library, and what is kept between runs."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mergelang.problem import Bug
@@ -15,3 +16,9 @@ def folder(name: str) -> Path:
         if place.is_dir():
             return place
     raise Bug(f"the folder {name!r} is neither in {PACKAGE} nor beside it: the installation is incomplete")
+
+
+def cache_folder() -> Path:
+    """This user's folder of things that cost time to find and nothing to lose; it need not be there."""
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(root) / "mergelang"

@@ -143,7 +143,7 @@ def _task_need(plan: Plan, task: Task, piece_bytes: int, usual: int) -> tuple[in
 
 
 def _described(program: Program, task: Task) -> str:
-    """The task's shape in words, with the statistic for which its tensor must be in memory as a whole, if there is one."""
+    """The task's shape, with the statistic for which its tensor must be in memory as a whole, if there is one."""
     ops = sorted({step.op for phase in program.phases for step in phase.steps if is_gather(step.op)})
     shape = " x ".join(map(str, task.shape)) or "one number"
     why = f" (`{ops[0]}`)" if ops and program.reach != "weight" else ""

@@ -71,7 +71,9 @@ class Statics:
         if node.id not in self._used:
             inner = in_order([node])
             sized = [self._spaces[one.args[0].id] for one in inner if one.op == "size" and not one.reads]
-            self._used[node.id] = _Used(_per({_told_by(one) for one in inner}), tuple(space for space in sized if space is not None))
+            self._used[node.id] = _Used(
+                _per({_told_by(one) for one in inner}), tuple(space for space in sized if space is not None)
+            )
         return self._used[node.id]
 
     def _compute(self, node: Node, name: str, space: Space) -> Number:

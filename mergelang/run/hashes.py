@@ -15,6 +15,7 @@ import xxhash
 from mergelang.catalog import Checkpoint
 from mergelang.formats.damage import blocked
 from mergelang.formats.protocols import Source
+from mergelang.resources import cache_folder
 
 
 class Running(Protocol):
@@ -74,8 +75,7 @@ def running_hash(bits: int = 128) -> Running:
 
 def user_cache() -> Path:
     """The folder of this user's remembered hashes."""
-    root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(root) / "mergelang" / "hashes"
+    return cache_folder() / "hashes"
 
 
 def file_key(path: Path) -> str:

@@ -13,7 +13,7 @@ import msgspec
 import torch
 
 from mergelang.backends.kernels import KERNELS
-from mergelang.run.hashes import user_cache
+from mergelang.resources import cache_folder
 
 # Nanoseconds per weight in blocks that fit the cache, on the machine where they were measured together; here they are
 # scaled by what addition takes.
@@ -40,7 +40,7 @@ class Rates(msgspec.Struct, frozen=True):
 
 def rates(cache: Path | None = None) -> Rates:
     """This machine's rates: measured once, in less than a second, and kept in the user's cache folder."""
-    folder = cache or user_cache().parent
+    folder = cache or cache_folder()
     with contextlib.suppress(OSError, msgspec.MsgspecError):
         return msgspec.json.decode((folder / _NAME).read_bytes(), type=Rates)
     found = Rates(_nanoseconds(), _write_rate())

@@ -11,7 +11,7 @@ from typing import Any
 from lark import Lark, Token, Tree, UnexpectedCharacters, UnexpectedToken
 
 from mergelang.problem import Bug
-from mergelang.resources import folder
+from mergelang.resources import cache_folder, folder
 from mergelang.span import SourceText, Span
 from mergelang.syntax.build import Piece, build
 from mergelang.syntax.comments import check_docs, comments_in
@@ -150,9 +150,20 @@ def _end(reading: _Reading) -> Span:
 @cache
 def _parser() -> Lark:
     # The basic lexer reads keywords as keywords wherever they stand: the contextual one would take `1 letter` as
-    # `1 let ter`. Building takes about a tenth of a second, which is why it happens once, and on first use.
+    # `1 let ter`. Making the tables takes up to half a second, so Lark keeps them, and makes them anew where the
+    # grammar, its own version or Python's is another.
     grammar = (folder("grammar") / "merge.lark").read_text(encoding="utf-8")
-    return Lark(grammar, parser="lalr", lexer="basic", start=["module", "expression"], propagate_positions=True)
+    start = ["module", "expression"]
+    return Lark(grammar, parser="lalr", lexer="basic", start=start, propagate_positions=True, cache=_tables())
+
+
+def _tables() -> str | bool:
+    kept = cache_folder()
+    try:
+        kept.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return str(kept / "grammar-tables")
 
 
 @cache
