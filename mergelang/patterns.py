@@ -60,6 +60,33 @@ def near_names(pattern: str, names: Iterable[str], most: int = 3) -> list[str]:
     return list(kinds.values())[:most]
 
 
+def near_pattern(pattern: str, names: Iterable[str]) -> str:
+    """The pattern nearest to one that fits none of the names, and that fits some; else the nearest name's own.
+
+    Segments that no name has are replaced by their nearest ones.
+
+    >>> near_pattern("**.mpl.*", ["h.0.mlp.up", "h.1.mlp.up", "h.0.attention.k"])
+    '**.mlp.*'
+    >>> near_pattern("foo", ["h.0.mlp.up", "wte"])
+    'wte'
+    """
+    known = list(names)
+    segments = sorted({segment for name in known for segment in name.split(".")})
+    near = ".".join(_near_segment(segment, segments) for segment in pattern.split("."))
+    if any(matches(near, name) for name in known):
+        return near
+    best = max(known, key=lambda name: (_likeness(pattern, name), -len(name)), default="**")
+    return re.sub(r"(?<=\.)\d+(?=\.)", "*", best)
+
+
+def _near_segment(segment: str, known: list[str]) -> str:
+    text = segment.replace("*", "")
+    if not text or any(matches(segment, one) for one in known):
+        return segment
+    best = max(known, key=lambda one: _alike(text, one), default=segment)
+    return best if _alike(text, best) >= _NEAR_ENOUGH else segment
+
+
 @lru_cache(maxsize=4096)
 def _compiled(pattern: str) -> re.Pattern[str]:
     parts: list[str] = []

@@ -101,3 +101,70 @@ def test_what_stands_in_a_wrong_place_is_underlined_and_named(recipe: str, part:
     problem = told(recipe)
     assert isinstance(problem.place, Span)
     assert (problem.place.text, problem.fix) == (part, fix)
+
+
+LAYERED = {name: torch.ones(2) for name in ("embed.w", "layers.0.mlp.w", "layers.1.mlp.w")}
+STACKABLE = {"a": LAYERED, "b": LAYERED, "flat": {"embed.w": torch.ones(2)}}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "fix", "right"),
+    [
+        ('drop("**.mpl.*", a)', '"**.mlp.*"', 'drop("**.mlp.*", a)'),
+        ('drop("embd", a)', '"embed.w"', 'drop("embed.w", a)'),
+        (
+            "match layer { 0..1 => a, 0..2 => b, 1..2 => a, else => b }",
+            "match layer { 0..1 => a, 0..2 => b, else => b }",
+            "",
+        ),
+        (
+            "match layer { 0..2 => b, 1..2 => a, else => b }",
+            "match layer { 1..2 => a, 0..2 => b, else => b }",
+            "",
+        ),
+        ("match layer { 0..2 => a, 0..2 => b, else => a }", "match layer { 0..2 => a, else => a }", ""),
+        (
+            'match name { "**.w" => a, "embed.*" => mean([a, b]), else => a }',
+            'match name { "embed.*" => mean([a, b]), "**.w" => a, else => a }',
+            "",
+        ),
+        (
+            'rename("layers.*.mlp.w", "w", a)',
+            'rename("layers.*.mlp.w", "w.*", ...)',
+            'rename("layers.*.mlp.w", "w.*", a)',
+        ),
+        (
+            'rename("layers.0.mlp.w", "embed.w", a)',
+            'rename("layers.0.mlp.w", "embed.w", drop("embed.w", ...))',
+            'rename("layers.0.mlp.w", "embed.w", drop("embed.w", a))',
+        ),
+        ('rename("embed.w", "", a)', 'drop("embed.w", ...)', 'drop("embed.w", a)'),
+        ("flat[0..1]", 'select("embed.**", ...)', 'select("embed.**", flat)'),
+        ("stack(ends = a, [a, b[0..1]])", "stack(ends = a, [a[0..2], b[0..1]])", ""),
+        ("stack(ends = a, [mean([a, b]), b[0..1]])", "stack(ends = a, [(mean([a, b]))[0..2], b[0..1]])", ""),
+        ("stack(ends = a, [flat, b[0..2]])", "stack(ends = a, [b[0..2]])", ""),
+        ("stack(ends = flat, [flat])", "flat", ""),
+        ('drop("**", a)', 'select("embed.**", ...)', 'select("embed.**", a)'),
+        ("a + 1/depth * (b - a)", "1 / max(0.000001, depth)", "a + 1 / max(0.000001, depth) * (b - a)"),
+        ("match layer { 0..9 => a, else => b }", "0..2", "match layer { 0..2 => a, else => b }"),
+        ("match layer { 5..9 => a, else => b }", "1..2", "match layer { 1..2 => a, else => b }"),
+        (
+            "match layer { 0..1 => flat, else => flat }",
+            'match name { "embed.**" => ..., else => ... }',
+            'match name { "embed.**" => flat, else => flat }',
+        ),
+        ("origin", "a", ""),
+        ("a + size(origin - origin, per = model) * (b - a)", "b - a", "a + size(b - a, per = model) * (b - a)"),
+    ],
+)
+def test_what_headers_show_to_be_wrong_has_a_fix_that_compiles(wrong: str, fix: str, right: str) -> None:
+    problem = told(wrong, **STACKABLE)
+    assert problem.fix == fix
+    ml.compile(right or fix, **STACKABLE).plan()
+
+
+def test_tensors_of_other_shapes_are_left_out_of_both_models() -> None:
+    wide = {name: torch.ones(3) if "mlp" in name else value for name, value in LAYERED.items()}
+    problem = told("mean([a, b])", a=LAYERED, b=wide)
+    assert (problem.slug, problem.fix) == ("shapes-differ", 'drop("layers.**", ...)')
+    ml.compile('mean([drop("layers.**", a), drop("layers.**", b)])', a=LAYERED, b=wide).plan()

@@ -11,6 +11,7 @@ import msgspec
 from mergelang.catalog import Checkpoint
 from mergelang.graph.node import Graph, Node, in_order
 from mergelang.graph.types import Grain
+from mergelang.plan import fixes
 from mergelang.plan.classes import Classes
 from mergelang.plan.costs import costs_of
 from mergelang.plan.expressions import Expression, Table, stat_name
@@ -100,7 +101,7 @@ def _staged(planner: _Planner, graph: Graph, outputs: Sequence[PlannedOutput]) -
             f"This divides by a number that is 0 at {fault.name}. (`depth` is 0 at the first layer and "
             "outside the layers.)"
         )
-        raise Problem("zero-divisor", message, place) from None
+        raise Problem("zero-divisor", message, place, fix=fixes.divided_by_more(place)) from None
 
 
 def _precision(inputs: Sequence[Checkpoint]) -> str:

@@ -13,6 +13,7 @@ from fractions import Fraction
 from mergelang.graph.node import Graph, Node
 from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain, Place, is_model, join
+from mergelang.plan import fixes
 from mergelang.plan.adapter_fit import REPLACED, UNTOUCHED
 from mergelang.plan.spaces import Key, Space
 from mergelang.plan.statics import Number, Statics, ZeroDivisor, group_of, members
@@ -107,7 +108,8 @@ class Table:
         if math.isfinite(as_float(value)):
             return value
         place = self.graph.places.get(node.id) or FileSpot(name)
-        raise Problem("number-too-large", f"At {name} this number is larger than any that can be computed with.", place)
+        message = f"At {name} this number is larger than any that can be computed with."
+        raise Problem("number-too-large", message, place, fix=fixes.held_below(place))
 
     def _adapter(self, node: Node, name: str, space: Space) -> Expression:
         """The change of an adapter; where it holds a tensor whole, that tensor less the Model's own."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from mergelang.graph.node import Graph, Limit, Node, in_order
 from mergelang.graph.ops import OPS
+from mergelang.plan.fixes import SMALL
 from mergelang.plan.spaces import Space
 from mergelang.plan.statics import Number, Statics, ZeroDivisor
 from mergelang.problem import Problem
@@ -62,6 +63,5 @@ def _check(limit: Limit, name: str, value: Number | None) -> None:
         fix = f"min(1, {limit.text})" if value > 1 else f"max(0, {limit.text})"
         raise Problem("share-out-of-range", message, limit.place, fix=fix, also=limit.also)
     if limit.type == "Positive" and not value > 0:
-        raise Problem(
-            "not-positive", f"{limit.what} must be above 0, and at {name} it is {shown}.", limit.place, also=limit.also
-        )
+        message = f"{limit.what} must be above 0, and at {name} it is {shown}."
+        raise Problem("not-positive", message, limit.place, fix=f"max({SMALL}, {limit.text})", also=limit.also)

@@ -10,9 +10,9 @@ from mergelang.problem import Problem
 from mergelang.span import Place, Span
 
 MOST_NAMES = 8
-MOST_DROPS = 4
 DROP = re.compile(r'drop\(\s*"([^"]*)",\s*([\w.]+)\s*\)')
 NOTHING_LEFT_OUT = "Nothing is left out silently: say what to do with them, with `drop` or `select`."
+ONE_SHAPE = "Only tensors of one shape can be merged."
 
 Shapes = Mapping[str, tuple[int, ...]]
 Ties = tuple[Mapping[str, str], Mapping[str, str]]  # of the left and the right: a tied name -> the one it stands for
@@ -34,22 +34,39 @@ def mismatch(
         message = "\n\n".join(part for side in parts for part in side)
         return Problem("tensors-differ", f"{message}\n\n{NOTHING_LEFT_OUT}", place, fix=fix)
     differing = [name for name, shape in left.items() if right[name] != shape]
-    lines = [f"    {name}: {_shape(left[name])} and {_shape(right[name])}" for name in differing]
-    message = (
-        f"{_called(left_name, 'the first')} and {_called(right_name, 'the second')} have tensors of "
-        "different shapes:\n\n"
-    )
-    return Problem(
-        "shapes-differ",
-        message + _listed(lines) + "\n\nOnly tensors of one shape can be merged." + _vocabulary(differing),
-        place,
-    )
+    return _other_shapes(differing, left, right, (left_name, right_name), place)
 
 
-def _vocabulary(names: list[str]) -> str:
-    if all("embed" in name or "head" in name for name in names):
-        return " The vocabularies differ: resize one model's embeddings to the other's before merging."
-    return ""
+def _other_shapes(names: list[str], left: Shapes, right: Shapes, called: tuple[str, str], place: Place) -> Problem:
+    lines = [f"    {name}: {_shape(left[name])} and {_shape(right[name])}" for name in names]
+    first, second = _called(called[0], "the first"), _called(called[1], "the second")
+    message = f"{first} and {second} have tensors of different shapes:\n\n{_listed(lines)}\n\n"
+    if _vocabularies(names, left, right):
+        said = "The vocabularies differ: resize the larger model's embeddings to the other's before merging."
+        return Problem(
+            "shapes-differ", f"{message}{ONE_SHAPE} {said}", place, fix=_resize(names[0], left, right, called)
+        )
+    fix = _drop_fix(names, left, place)
+    return Problem("shapes-differ", f"{message}{ONE_SHAPE} Leave them out of both:", place, fix=fix)
+
+
+def _vocabularies(names: list[str], left: Shapes, right: Shapes) -> bool:
+    """Whether only the numbers of tokens differ."""
+    return all(("embed" in name or "head" in name) and left[name][1:] == right[name][1:] for name in names)
+
+
+def _resize(name: str, left: Shapes, right: Shapes, called: tuple[str, str]) -> str:
+    """Python that cuts the larger model's vocabulary to the other's."""
+    sizes = left[name][0], right[name][0]
+    model = called[sizes.index(max(sizes))] or "MODEL"
+    return "\n".join(
+        [
+            "from transformers import AutoModelForCausalLM",
+            f'model = AutoModelForCausalLM.from_pretrained("{model}")',
+            f"model.resize_token_embeddings({min(sizes)})",
+            f'model.save_pretrained("{model}-resized")',
+        ]
+    )
 
 
 def _lacking(names: list[str], has: str, lacks: str, tied: Mapping[str, str]) -> Iterator[str]:
@@ -73,7 +90,7 @@ def _shared_start(names: list[str]) -> str:
     return least[: next((place for place, (a, b) in pairs if a != b), len(least))]
 
 
-def _drop_fix(names: list[str], others: Shapes, place: Place) -> str | None:
+def _drop_fix(names: list[str], others: Shapes, place: Place) -> str:
     """What takes these tensors out. Where the recipe drops them from one part of the place, from the whole instead."""
     if isinstance(place, Span) and (dropped := DROP.search(place.text)) and all(matches(dropped[1], n) for n in names):
         whole = place.text[: dropped.start()] + dropped[2] + place.text[dropped.end() :]
@@ -82,7 +99,14 @@ def _drop_fix(names: list[str], others: Shapes, place: Place) -> str | None:
     for pattern in names if len(names) == 1 else (f"{first}**", f"**{last}"):
         if pattern != "**" and not any(matches(pattern, other) for other in others if other not in names):
             return f'drop("{pattern}", ...)'
-    return "".join(f'drop("{name}", ' for name in names) + "..." + ")" * len(names) if len(names) < MOST_DROPS else None
+    kinds = dict.fromkeys(_kind(name, [other for other in others if other not in names]) for name in names)
+    return "".join(f'drop("{kind}", ' for kind in kinds) + "..." + ")" * len(kinds)
+
+
+def _kind(name: str, others: list[str]) -> str:
+    """The name with `*` for its layer numbers, where no other tensor is called like that."""
+    kind = re.sub(r"(?<=\.)\d+(?=\.)", "*", name)
+    return name if any(matches(kind, other) for other in others) else kind
 
 
 def _called(name: str, otherwise: str) -> str:

@@ -9,6 +9,7 @@ from mergelang.graph.node import Graph, Node, Output, in_order
 from mergelang.graph.ops import OPS
 from mergelang.graph.types import Place
 from mergelang.layers import layer_map, numbers_in
+from mergelang.plan import fixes
 from mergelang.plan.model import PlannedOutput, PlannedTensor
 from mergelang.plan.spaces import Space, layer_count
 from mergelang.problem import Problem
@@ -28,7 +29,7 @@ def _planned(
     space = spaces[output.node.id]
     if space is None:
         message = "This is the same for every model: it names no checkpoint, so there are no tensors to write."
-        raise Problem("no-tensors", message, output.place)
+        raise Problem("no-tensors", message, output.place, fix=fixes.model_of(graph.inputs))
     template = template_input(output.node)
     checkpoint = inputs[template] if template >= 0 else None
     tensors = tuple(
@@ -37,7 +38,8 @@ def _planned(
         if key.is_float or output.kind == "model"
     )
     if not tensors:
-        raise Problem("no-tensors", "Nothing is left to write: every tensor was dropped.", output.place)
+        message = "Nothing is left to write: every tensor was dropped. Select what to keep:"
+        raise Problem("no-tensors", message, output.place, fix=_kept(inputs))
     tied = {name: kept for name, kept in (checkpoint.tied if checkpoint else {}).items() if kept in space.keys}
     carries = checkpoint is not None and checkpoint.kind == "folder" and output.kind == "model"
     return PlannedOutput(
@@ -47,6 +49,11 @@ def _planned(
         template=template if carries or (tied and checkpoint is not None and checkpoint.kind == "memory") else -1,
         layers=_new_layer_count(space, checkpoint, output.place) if carries else None,
     )
+
+
+def _kept(inputs: Sequence[Checkpoint]) -> str:
+    names = [name for one in inputs for name, info in one.tensors.items() if info.is_float]
+    return f"select({fixes.some_of(names)}, ...)"
 
 
 def _new_layer_count(space: Space, checkpoint: Checkpoint | None, place: SourcePlace) -> int | None:

@@ -14,7 +14,8 @@ from mergelang.graph.node import Attr, Graph, Node, in_order
 from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain, Place
 from mergelang.layers import layer_map
-from mergelang.patterns import matches, near_names, renamed
+from mergelang.patterns import matches, near_names, near_pattern, renamed, wildcards
+from mergelang.plan import fixes
 from mergelang.plan.adapter_fit import CHANGED, REPLACED, UNTOUCHED, misfit
 from mergelang.plan.mismatch import mismatch
 from mergelang.problem import Bug, Problem
@@ -221,15 +222,25 @@ def chosen_arms(node: Node, space: Space, place: SourcePlace) -> dict[str, int]:
             _check_range(int(str(arm[1])), int(str(arm[2])), space, narrowed(place, f"{arm[1]}..{arm[2]}"))
     chosen = fitting_arms(node, space)
     for i in sorted(set(range(len(arms) - 1)) - set(chosen.values())):
-        told = "is never reached: the arms before it take all its tensors. Put it before them."
-        message = f"The arm {_arm_text(arms[i])} {told}"
-        raise Problem("never-reached", message, narrowed(place, _arm_text(arms[i]).strip("`")))
+        raise _never_reached(arms, i, space, place)
     return chosen
 
 
+def _never_reached(arms: tuple[Attr, ...], number: int, space: Space, place: SourcePlace) -> Problem:
+    texts = [_arm_text(arm) for arm in arms]
+    takes = [{name for name in space.keys if _takes(arm, name, space)} for arm in arms]
+    on = "name" if '"' in texts[number] else "layer"
+    message = f"The arm `{texts[number]}` is never reached: the arms before it take all its tensors."
+    fix = fixes.all_reached(place, texts, takes, number, on)
+    return Problem("never-reached", message, narrowed(place, texts[number]), fix=fix)
+
+
 def _arm_text(arm: Attr) -> str:
+    """The left side of an arm, as the formatter writes it."""
     assert isinstance(arm, tuple)
-    return f"`{arm[1]}..{arm[2]}`" if arm[0] == "layers" else " | ".join(f'"{pattern}"' for pattern in arm[1:])
+    if arm[0] == "else":
+        return "else"
+    return f"{arm[1]}..{arm[2]}" if arm[0] == "layers" else " | ".join(f'"{pattern}"' for pattern in arm[1:])
 
 
 def _check_range(first: int, last: int, space: Space, place: SourcePlace) -> None:
@@ -237,10 +248,10 @@ def _check_range(first: int, last: int, space: Space, place: SourcePlace) -> Non
     count = layer_count(space)
     if count and last > count:
         message = f"`{first}..{last}` goes past the last layer: the model has {count} layers, 0 to {count - 1}."
-        fix = f"{first}..{count}" if first < count else None
-        raise Problem("no-such-layer", message, place, fix=fix)
+        raise Problem("no-such-layer", message, place, fix=fixes.fitting_range(first, last, count))
     if first >= last or not count:
-        raise Problem("matches-nothing", f"No tensor lies in the layers {first}..{last}.", place)
+        fix = fixes.fitting_range(first, last, count) if count else fixes.by_name(space.keys)
+        raise Problem("matches-nothing", f"No tensor lies in the layers {first}..{last}.", place, fix=fix)
 
 
 def fitting_arms(node: Node, space: Space) -> dict[str, int]:
@@ -270,7 +281,8 @@ def _check_pattern(pattern: str, space: Space, place: SourcePlace) -> None:
         raise Problem("matches-nothing", message, place, fix=f'"{wider_pattern}"')
     near = near_names(pattern, list(space.keys))
     hint = f" Among its names are: {', '.join(near)}." if near else ""
-    raise Problem("matches-nothing", message + hint, place)
+    fix = f'"{near_pattern(pattern, space.keys)}"'
+    raise Problem("matches-nothing", message + hint, place, fix=fix)
 
 
 def _match(finder: _Finder, node: Node) -> Space | None:
@@ -295,9 +307,11 @@ def _floats(keys: dict[str, Key]) -> frozenset[str]:
 def _need(finder: _Finder, node: Node, index: int) -> Space:
     space = finder.found[node.args[index].id]
     if space is None:
-        raise Problem(
-            "no-space", "This has no tensors of its own: it is the same number for every model.", finder.place(node)
+        message = (
+            "This works on tensors, and is given none: what it is given is the same for every model. Give it tensors:"
         )
+        example = fixes.model_of if isinstance(node.args[index].type.unit, Place) else fixes.change_of
+        raise Problem("no-space", message, finder.place(node), fix=example(finder.graph.inputs))
     return space
 
 
@@ -325,10 +339,13 @@ def _renamed(finder: _Finder, node: Node) -> Space:
         target = name if found is None else found
         if not target:
             message = f'Renaming "{old}" to "{new}" leaves {name} without a name.'
-            raise Problem("no-name-left", message, finder.place(node))
+            others = any(matches(old, other) for other in space.keys if other != name)
+            fix = fixes.without(name, f'rename("{old}", "{new}", ...)' if others else "...")
+            raise Problem("no-name-left", message, finder.place(node), fix=fix)
         if target in keys:
             message = f'Renaming "{old}" to "{new}" gives two tensors the name {target}.'
-            raise Problem("name-clash", message, finder.place(node))
+            fix = fixes.kept_apart(old, new, target, wildcards(old) - wildcards(new))
+            raise Problem("name-clash", message, finder.place(node), fix=fix)
         keys[target] = Key(key.shape, key.dtype, 0, name)
     return space_of(keys, frozenset(t for t, k in keys.items() if k.name in space.support))
 
@@ -338,14 +355,11 @@ def _slice(finder: _Finder, node: Node) -> Space:
     first, last = int(str(node["first"])), int(str(node["last"]))
     count = layer_count(space)
     if count == 0:
-        raise Problem(
-            "no-layers",
-            "None of this model's names has a layer number, so it has no layers to slice.",
-            finder.place(node),
-        )
+        message = "None of this model's names has a layer number, so it has no layers to slice. Name what to take:"
+        raise Problem("no-layers", message, finder.place(node), fix=f"select({fixes.some_of(space.keys)}, ...)")
     if last > count:
         message = f"`[{first}..{last}]` goes past the last layer: the model has {count} layers, 0 to {count - 1}."
-        raise Problem("no-such-layer", message, finder.place(node), fix=f"[{min(first, count - 1)}..{count}]")
+        raise Problem("no-such-layer", message, finder.place(node), fix=f"[{fixes.fitting_range(first, last, count)}]")
     keys = {}
     for name, key in space.keys.items():
         where = space.layers.get(name)
@@ -380,7 +394,8 @@ def _stack(finder: _Finder, node: Node) -> Space:
                     "A stack is made of slices of layers, such as `below[0..24]`; this piece has tensors "
                     "outside the layers."
                 )
-                raise Problem("not-a-slice", message, finder.place(node))
+                fix = fixes.as_slice(finder.place(node), len(node.args) - 1, part - 1, layer_count(space))
+                raise Problem("not-a-slice", message, finder.place(node), fix=fix)
             target = renumbered(name, where[0], where[1] + heights.get(where[0], 0))
             keys[target] = Key(key.shape, key.dtype, part, name)
             if name in space.support:
