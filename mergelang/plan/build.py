@@ -37,7 +37,8 @@ from mergelang.plan.model import (
 from mergelang.plan.outputs import buffer_leaves, planned_outputs
 from mergelang.plan.programs import Compiled, Root, compile_program, read_whole
 from mergelang.plan.seeds import seed_for
-from mergelang.plan.spaces import Space, spaces
+from mergelang.plan.space import Space
+from mergelang.plan.spaces import spaces
 from mergelang.plan.statics import Statics, ZeroDivisor, group_of, members
 from mergelang.problem import Bug, Problem
 from mergelang.span import FileSpot

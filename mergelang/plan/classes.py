@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mergelang.graph.node import Graph, Node, in_order
 from mergelang.graph.types import Grain
-from mergelang.plan.spaces import Space
+from mergelang.plan.space import Space
 from mergelang.plan.statics import Statics, ZeroDivisor, group_of
 
 RENAMING = ("stack", "layer_slice", "rename")

@@ -15,7 +15,7 @@ from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain, Place, is_model, join
 from mergelang.plan import fixes
 from mergelang.plan.adapter_fit import REPLACED, UNTOUCHED
-from mergelang.plan.spaces import Key, Space
+from mergelang.plan.space import Key, Space
 from mergelang.plan.statics import Number, Statics, ZeroDivisor, group_of, members
 from mergelang.problem import Bug, Problem
 from mergelang.scalars import apply, as_float

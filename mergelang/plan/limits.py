@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from mergelang.graph.node import Graph, Limit, Node, in_order
 from mergelang.graph.ops import OPS
 from mergelang.plan.fixes import SMALL
-from mergelang.plan.spaces import Space
+from mergelang.plan.space import Space
 from mergelang.plan.statics import Number, Statics, ZeroDivisor
 from mergelang.problem import Problem
 from mergelang.scalars import as_float

@@ -11,7 +11,7 @@ from mergelang.graph.types import Place
 from mergelang.layers import layer_map, numbers_in
 from mergelang.plan import fixes
 from mergelang.plan.model import PlannedOutput, PlannedTensor
-from mergelang.plan.spaces import Space, layer_count
+from mergelang.plan.space import Space, layer_count
 from mergelang.problem import Problem
 from mergelang.span import Place as SourcePlace
 

@@ -9,51 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mergelang.catalog import FLOAT_DTYPES, Checkpoint
-from mergelang.graph.node import Attr, Graph, Node, in_order
+from mergelang.catalog import Checkpoint
+from mergelang.graph.node import Graph, Node, in_order
 from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain, Place
-from mergelang.layers import layer_map
-from mergelang.patterns import matches, near_names, near_pattern, renamed, wildcards
+from mergelang.patterns import matches, renamed, wildcards
 from mergelang.plan import fixes
 from mergelang.plan.adapter_fit import CHANGED, REPLACED, UNTOUCHED, misfit
+from mergelang.plan.arms import check_pattern, chosen_arms
 from mergelang.plan.mismatch import mismatch
+from mergelang.plan.space import Key, Space, float_names, layer_count, space_of, wider
 from mergelang.problem import Bug, Problem
 from mergelang.span import Place as SourcePlace
 from mergelang.span import narrowed
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One tensor of a space: its shape, the dtype it is stored in, and for a structural value where it comes from.
-
-    `part` is the argument of the structural node that holds it, under the name `name` there.
-    """
-
-    shape: tuple[int, ...]
-    dtype: str
-    part: int = 0
-    name: str = ""
-
-    @property
-    def is_float(self) -> bool:
-        return self.dtype in FLOAT_DTYPES
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Space:
-    """The tensors of a value, by name in sorted order. `support` are the names that its statistics count."""
-
-    keys: dict[str, Key]
-    support: frozenset[str]
-    layers: dict[str, tuple[str, int, int] | None] = field(default_factory=dict)
-
-
-def space_of(keys: dict[str, Key], support: frozenset[str] | None = None) -> Space:
-    """The space of these tensors; statistics count the floats among its support, or all floats."""
-    ordered = dict(sorted(keys.items()))
-    floats = frozenset(name for name, key in ordered.items() if key.is_float)
-    return Space(ordered, floats if support is None else support & floats, layer_map(ordered))
 
 
 def spaces(graph: Graph, inputs: Sequence[Checkpoint]) -> dict[int, Space | None]:
@@ -164,17 +132,6 @@ def _shapes(space: Space) -> dict[str, tuple[int, ...]]:
     return {name: key.shape for name, key in space.keys.items()}
 
 
-def wider(left: str, right: str) -> str:
-    """The dtype that loses nothing of either: the one with more bits, and F32 for F16 with BF16."""
-    if left == right:
-        return left
-    from mergelang.catalog import DTYPE_BITS
-
-    if DTYPE_BITS[left] != DTYPE_BITS[right]:
-        return left if DTYPE_BITS[left] > DTYPE_BITS[right] else right
-    return "F32" if DTYPE_BITS[left] == 16 else "BF16" if DTYPE_BITS[left] == 8 else left
-
-
 # ---- sources and structure
 
 
@@ -195,7 +152,7 @@ def _adapter(finder: _Finder, node: Node) -> Space:
         raise fault
     parts = {name: REPLACED if name in adapter.replaces else CHANGED for name in adapter.tensors}
     keys = {n: Key(key.shape, key.dtype, parts.get(n, UNTOUCHED), n) for n, key in model.keys.items()}
-    return Space(keys, frozenset(parts) & _floats(keys), model.layers)
+    return Space(keys, frozenset(parts) & float_names(keys), model.layers)
 
 
 def _inputs_below(finder: _Finder, node: Node) -> list[Checkpoint]:
@@ -204,85 +161,6 @@ def _inputs_below(finder: _Finder, node: Node) -> list[Checkpoint]:
 
 def _no_space(finder: _Finder, node: Node) -> None:
     return None
-
-
-def chosen_arms(node: Node, space: Space, place: SourcePlace) -> dict[str, int]:
-    """For every tensor of the space, the number of the arm that takes it.
-
-    Raises `matches-nothing`, `no-such-layer`, and `never-reached` for an arm whose tensors earlier arms take.
-    """
-    arms = node["arms"]
-    assert isinstance(arms, tuple)
-    for arm in arms:
-        assert isinstance(arm, tuple)
-        if arm[0] == "name":
-            for pattern in arm[1:]:
-                _check_pattern(str(pattern), space, narrowed(place, f'"{pattern}"'))
-        elif arm[0] == "layers":
-            _check_range(int(str(arm[1])), int(str(arm[2])), space, narrowed(place, f"{arm[1]}..{arm[2]}"))
-    chosen = fitting_arms(node, space)
-    for i in sorted(set(range(len(arms) - 1)) - set(chosen.values())):
-        raise _never_reached(arms, i, space, place)
-    return chosen
-
-
-def _never_reached(arms: tuple[Attr, ...], number: int, space: Space, place: SourcePlace) -> Problem:
-    texts = [_arm_text(arm) for arm in arms]
-    takes = [{name for name in space.keys if _takes(arm, name, space)} for arm in arms]
-    on = "name" if '"' in texts[number] else "layer"
-    message = f"The arm `{texts[number]}` is never reached: the arms before it take all its tensors."
-    fix = fixes.all_reached(place, texts, takes, number, on)
-    return Problem("never-reached", message, narrowed(place, texts[number]), fix=fix)
-
-
-def _arm_text(arm: Attr) -> str:
-    """The left side of an arm, as the formatter writes it."""
-    assert isinstance(arm, tuple)
-    if arm[0] == "else":
-        return "else"
-    return f"{arm[1]}..{arm[2]}" if arm[0] == "layers" else " | ".join(f'"{pattern}"' for pattern in arm[1:])
-
-
-def _check_range(first: int, last: int, space: Space, place: SourcePlace) -> None:
-    """Raises `no-such-layer` for layers past the last one, `matches-nothing` for a range that holds none."""
-    count = layer_count(space)
-    if count and last > count:
-        message = f"`{first}..{last}` goes past the last layer: the model has {count} layers, 0 to {count - 1}."
-        raise Problem("no-such-layer", message, place, fix=fixes.fitting_range(first, last, count))
-    if first >= last or not count:
-        fix = fixes.fitting_range(first, last, count) if count else fixes.by_name(space.keys)
-        raise Problem("matches-nothing", f"No tensor lies in the layers {first}..{last}.", place, fix=fix)
-
-
-def fitting_arms(node: Node, space: Space) -> dict[str, int]:
-    """For every tensor of any space, the number of the arm that would take it; an arm may take none."""
-    arms = node["arms"]
-    assert isinstance(arms, tuple)
-    return {name: next(i for i, arm in enumerate(arms) if _takes(arm, name, space)) for name in space.keys}
-
-
-def _takes(arm: object, name: str, space: Space) -> bool:
-    assert isinstance(arm, tuple)
-    if arm[0] == "else":
-        return True
-    if arm[0] == "layers":
-        where = space.layers.get(name)
-        return where is not None and int(arm[1]) <= where[1] < int(arm[2])
-    return any(matches(pattern, name) for pattern in arm[1:])
-
-
-def _check_pattern(pattern: str, space: Space, place: SourcePlace) -> None:
-    if any(matches(pattern, name) for name in space.keys):
-        return
-    message = f'No tensor of the model has a name like "{pattern}".'
-    wider_pattern = pattern.replace("**", "*").replace("*", "**")
-    if wider_pattern != pattern and any(matches(wider_pattern, name) for name in space.keys):
-        message += " `*` stays between two dots of a name; `**` crosses them."
-        raise Problem("matches-nothing", message, place, fix=f'"{wider_pattern}"')
-    near = near_names(pattern, list(space.keys))
-    hint = f" Among its names are: {', '.join(near)}." if near else ""
-    fix = f'"{near_pattern(pattern, space.keys)}"'
-    raise Problem("matches-nothing", message + hint, place, fix=fix)
 
 
 def _match(finder: _Finder, node: Node) -> Space | None:
@@ -297,11 +175,7 @@ def _match(finder: _Finder, node: Node) -> Space | None:
         keys[name] = Key(key.shape, arm.keys[name].dtype if arm is not None else key.dtype, chosen[name], name)
         if chosen[name] not in zero and (arm is None or name in arm.support):
             support.add(name)
-    return Space(keys, frozenset(support) & _floats(keys), space.layers)
-
-
-def _floats(keys: dict[str, Key]) -> frozenset[str]:
-    return frozenset(name for name, key in keys.items() if key.is_float)
+    return Space(keys, frozenset(support) & float_names(keys), space.layers)
 
 
 def _need(finder: _Finder, node: Node, index: int) -> Space:
@@ -320,7 +194,7 @@ def _selected(finder: _Finder, node: Node) -> Space:
     patterns = node["patterns"]
     assert isinstance(patterns, tuple)
     for pattern in patterns:
-        _check_pattern(str(pattern), space, narrowed(finder.place(node), f'"{pattern}"'))
+        check_pattern(str(pattern), space, narrowed(finder.place(node), f'"{pattern}"'))
     keep = {n for n in space.keys if any(matches(str(p), n) for p in patterns) == (node.op == "select")}
     if isinstance(node.type.unit, Place):
         return space_of({n: Key(k.shape, k.dtype, 0, n) for n, k in space.keys.items() if n in keep}, space.support)
@@ -332,7 +206,7 @@ def _selected(finder: _Finder, node: Node) -> Space:
 def _renamed(finder: _Finder, node: Node) -> Space:
     space = _need(finder, node, 0)
     old, new = str(node["old"]), str(node["new"])
-    _check_pattern(old, space, narrowed(finder.place(node), f'"{old}"'))
+    check_pattern(old, space, narrowed(finder.place(node), f'"{old}"'))
     keys: dict[str, Key] = {}
     for name, key in space.keys.items():
         found = renamed(old, new, name)
@@ -366,11 +240,6 @@ def _slice(finder: _Finder, node: Node) -> Space:
         if where is not None and first <= where[1] < last:
             keys[renumbered(name, where[0], where[1] - first)] = Key(key.shape, key.dtype, 0, name)
     return space_of(keys, frozenset(t for t, k in keys.items() if k.name in space.support))
-
-
-def layer_count(space: Space) -> int:
-    """The number of layers of the space's longest stack."""
-    return max((where[2] for where in space.layers.values() if where is not None), default=0)
 
 
 def renumbered(name: str, stack: str, index: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,7 +9,8 @@ from fractions import Fraction
 from mergelang.graph.exact import exactly
 from mergelang.graph.node import Node, in_order
 from mergelang.graph.types import Grain
-from mergelang.plan.spaces import Space, fitting_arms
+from mergelang.plan.arms import fitting_arms
+from mergelang.plan.space import Space, view
 from mergelang.problem import Bug
 from mergelang.scalars import apply, as_float
 
@@ -175,8 +175,3 @@ def count(shape: tuple[int, ...], grain: Grain, per: str) -> int:
     if per == "column":
         return rows
     return {Grain.WEIGHT: rows * cols, Grain.ROW: rows, Grain.COLUMN: cols, Grain.TENSOR: 1, Grain.LAYER: 1}[grain]
-
-
-def view(shape: tuple[int, ...]) -> tuple[int, int]:
-    """A tensor's shape as rows and columns: the last dimension is a row; a 1-D tensor is one row."""
-    return (math.prod(shape[:-1]), shape[-1]) if shape else (1, 1)
