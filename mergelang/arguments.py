@@ -57,17 +57,19 @@ def _cannot(name: str, value: Any) -> Problem:
     return Problem("cannot-be-given", message, nothing_at(f"<{name}>"), fix=fix)
 
 
-def _said_plainly(name: str, value: Any) -> tuple[str, str | None]:
+def _said_plainly(name: str, value: Any) -> tuple[str, str]:
     if value is None:
-        return "None", None
+        return "None", f'{name}="path/to/{name}"'
     if isinstance(value, Decimal | float):
-        return "nan" if math.isnan(value) else "infinity" if value > 0 else "minus infinity", None
+        return "nan" if math.isnan(value) else "infinity" if value > 0 else "minus infinity", f"{name}=1"
     if hasattr(value, "state_dict"):
         return "a torch module and not its tensors", _instead(name, "state_dict()")
     if isinstance(getattr(value, "shape", None), Sequence):
         shape = ", ".join(str(size) for size in value.shape)
-        return f"an array of shape [{shape}]", _instead(name, "tolist()") if len(value.shape) == 1 else None
-    return f"something of the kind `{type(value).__name__}`", None
+        return f"an array of shape [{shape}]", _instead(name, "tolist()") if len(
+            value.shape
+        ) == 1 else f'{name}={{"weight": {name}}}'
+    return f"something of the kind `{type(value).__name__}`", f'{name}="path/to/{name}"'
 
 
 def _instead(name: str, part: str) -> str:

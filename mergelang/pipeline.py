@@ -11,6 +11,7 @@ from pathlib import Path
 from mergelang.catalog import Checkpoint
 from mergelang.graph.meaning import meaning
 from mergelang.graph.node import Graph
+from mergelang.lower.near import nearest
 from mergelang.lower.recipe import Lowered, check_definitions, lower_recipe
 from mergelang.lower.settings import Setting
 from mergelang.passes import PASSES
@@ -72,10 +73,21 @@ def read_recipe(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise Problem("unreadable-recipe", f"There is no file `{path}`.", nothing_at(str(path))) from None
+        beside = sorted(p.name for p in path.parent.glob("*.merge")) if path.parent.is_dir() else []
+        near = path.parent / (nearest(path.name, beside) or next(iter(beside), "recipe.merge"))
+        raise Problem(
+            "unreadable-recipe", f"There is no file `{path}`.", nothing_at(str(path)), fix=str(near)
+        ) from None
     except (OSError, UnicodeDecodeError) as fault:
         reason = "it is not text" if isinstance(fault, UnicodeDecodeError) else fault.strerror
-        raise Problem("unreadable-recipe", f"`{path}` cannot be read: {reason}.", nothing_at(str(path))) from None
+        message, fix = f"`{path}` cannot be read: {reason}.", f"mergelang check {path.with_suffix('.merge')}"
+        raise Problem("unreadable-recipe", message, nothing_at(str(path)), fix=fix) from None
+
+
+def _recipe_beside(path: Path) -> Path:
+    """The recipe in the path's folder that is named most like it."""
+    names = sorted(p.name for p in path.parent.glob("*.merge")) if path.parent.is_dir() else []
+    return path.parent / (nearest(path.name, names) or next(iter(names), "recipe.merge"))
 
 
 def check_text(text: str, name: str = "<recipe>", folder: Path | None = None) -> Compiled:
@@ -123,7 +135,8 @@ def plan(compiled: Compiled, inputs: Sequence[Checkpoint], request: Request | No
 
 def _no_merge(compiled: Compiled) -> Problem:
     message = "This recipe has no `merge`, so there is nothing to make."
-    return Problem("no-merge", message, compiled.tree.span, fix="merge ...")
+    made = compiled.lowered.world.maker.examples.of("Model")
+    return Problem("no-merge", message, compiled.tree.span, fix=f"merge {made}")
 
 
 def recipe_digest(graph: Graph) -> str:

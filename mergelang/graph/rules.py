@@ -1,4 +1,4 @@
-"""Type rules: from the arguments of an operation to its type, or IllTyped with what to write instead."""
+"""Type rules: from the arguments of an operation to its type, or IllTyped with what is needed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,6 @@ def change_of(args: Sequence[Typed], attrs: Attrs) -> Type:
         raise IllTyped(
             "adapter-needs-model",
             f"An adapter is a change to the Model it was trained on, and `on` is {describe(args[0].type)}.",
-            fix='adapter("./adapter", on = base)',
         )
     return Type(CHANGE, Grain.WEIGHT)
 
@@ -316,7 +315,7 @@ def ranks(args: Sequence[Typed], attrs: Attrs) -> Type:
     subject = args[-1]
     _no_place(subject)
     if reach(subject, attrs) < Grain.TENSOR:
-        raise IllTyped("reach", "Ranks can be taken per row, per column or per tensor.", fix="rank(x, per = tensor)")
+        raise IllTyped("reach", "Ranks can be taken per row, per column or per tensor.")
     return Type(PLAIN, subject.type.grain)
 
 

@@ -76,11 +76,11 @@ CONSTANT = Type(PLAIN, Grain.MODEL)
 
 
 class IllTyped(Exception):
-    """An operation over values that do not go together; the compiler adds the place and makes it a Problem."""
+    """An operation over values that do not go together; the compiler adds place and fix and makes it a Problem."""
 
-    def __init__(self, slug: str, message: str, fix: str | None = None) -> None:
+    def __init__(self, slug: str, message: str) -> None:
         super().__init__(message)
-        self.slug, self.message, self.fix = slug, message, fix
+        self.slug, self.message = slug, message
 
 
 def describe(type_: Type) -> str:

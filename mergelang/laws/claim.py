@@ -82,7 +82,7 @@ def _refuse_files(graph: Graph, law: Law) -> None:
     for node in in_order(graph.roots()):
         if node.op in ("input", "adapter", "fields") and (one := graph.inputs[int(str(node["index"]))]).kind != "given":
             message = f'`{law.name}` uses "{one.ref}", but a law is tried on small models made up for its parameters.'
-            fix = f"law {law.name}(m: Model, ...): ..."
+            fix = f"law {law.name}(m: Model): m == m"
             raise Problem("law-opens-file", message, law.claim.span, fix=fix, also=(one.place,))
 
 

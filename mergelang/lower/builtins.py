@@ -15,7 +15,7 @@ from mergelang.graph.node import Attr, Node, constant_value
 from mergelang.graph.types import Grain, is_plain
 from mergelang.lower import calls, expressions
 from mergelang.lower.coerce import SCOPE_WORDS, in_range
-from mergelang.lower.near import did_you_mean, nearest
+from mergelang.lower.near import nearest
 from mergelang.lower.values import Function, ListValue, Saved, ScopeWord, Value, describe_value
 from mergelang.lower.world import Scope, World
 from mergelang.span import Span
@@ -48,10 +48,10 @@ class Arguments:
         return self.call.span
 
     def node(self, op: str, *args: Node, **attrs: Attr) -> Node:
-        return self.world.maker.node(op, list(args), self.span, **attrs)
+        return self.world.maker.node(op, list(args), self.span, self.spans, **attrs)
 
-    def problem(self, slug: str, message: str, span: Span | None = None, fix: str | None = None) -> Exception:
-        return self.world.maker.problem(slug, message, span or self.span, fix)
+    def problem(self, slug: str, message: str, span: Span, fix: str) -> Exception:
+        return self.world.maker.problem(slug, message, span, fix)
 
     def subject_node(self, value: Value, index: int = 0) -> Node:
         return self.world.maker.need_node(value, self.spans[index], f"`{self.call.function}`")
@@ -97,7 +97,7 @@ def call(world: World, scope: Scope, call_: tree.Call) -> Value:
             subjects.append(value)
             spans.append(argument.value.span)
         elif argument.name not in primitive.options:
-            raise _unknown_option(world, call_, argument, primitive)
+            raise calls.unknown_option(world, call_, argument, primitive.options, None)
         else:
             options[argument.name] = value
     _check_count(world, call_, primitive, len(subjects))
@@ -109,17 +109,21 @@ def _check_count(world: World, call_: tree.Call, primitive: Primitive, given: in
     many = bool(names) and names[-1] == "..."
     fits = given >= len(names) - 1 if many else given == len(names)
     if not fits:
-        shown = ", ".join(names)
-        message = f"`{call_.function}({shown})` is given {given} by place."
-        raise world.maker.problem("wrong-number", message, call_.span, fix=f"{call_.function}({shown})")
+        message = f"`{call_.function}({', '.join(names)})` is given {given} by place."
+        raise world.maker.problem("wrong-number", message, call_.span, _with_as_many(world, call_, names, given))
 
 
-def _unknown_option(world: World, call_: tree.Call, argument: tree.Argument, primitive: Primitive) -> Exception:
-    takes = f" Its options are: {', '.join(primitive.options)}." if primitive.options else " It has no options."
-    near = did_you_mean(argument.name or "", primitive.options)
-    return world.maker.problem(
-        "unknown-option", f"`{call_.function}` has no option `{argument.name}`.{near}{takes}", argument.span
-    )
+def _with_as_many(world: World, call_: tree.Call, names: list[str], given: int) -> str:
+    """The call with as many subjects as it takes: the first of those given, then examples."""
+    examples, subjects = world.maker.examples, [a.span.text for a in call_.arguments if a.name is None]
+    of = {
+        "path": '"path/to/model"', "pattern": '"**.mlp.**"', "old": '"model.*"', "new": '"*"', "choices": '["a", "b"]',
+        "text": '"a"', "share": "50%", "place": "0", "start": "0", "step": "average",
+        "list": examples.of("Delta", 1), "pieces": f"[{examples.tuned()}[0..2]]",
+    }  # fmt: skip
+    missing = [of.get(name, examples.of("Delta")) for name in names[given:] if name != "..."]
+    options = [a.span.text for a in call_.arguments if a.name is not None]
+    return f"{call_.function}({', '.join([*subjects[: len(names)], *missing, *options])})"
 
 
 # ---- each weight by itself
@@ -140,11 +144,17 @@ def _extreme(op: str) -> Make:
 
 def _chain(a: Arguments, op: str, values: list[Value]) -> Node:
     if not values:
-        raise a.problem("empty-list", f"`{a.call.function}` of an empty list is not defined.")
+        raise _empty(a)
     total = a.subject_node(values[0])
     for value in values[1:]:
         total = a.node(op, total, a.subject_node(value))
     return total
+
+
+def _empty(a: Arguments) -> Exception:
+    several = a.world.maker.examples.of("Model", 1)
+    message = f"`{a.call.function}` of an empty list is not defined."
+    return a.problem("empty-list", message, a.span, f"{a.call.function}({several})")
 
 
 def _ramp(a: Arguments) -> Value:
@@ -173,6 +183,7 @@ def _reach(a: Arguments) -> str:
         raise a.problem(
             "no-reach",
             f"`{a.call.function}` within a model must say over what it is taken: one of {words}.",
+            a.span,
             fix=f"{inside}, per = model)" if "\n" not in inside else "per = model",
         )
     return value.word
@@ -211,7 +222,8 @@ def _chance(a: Arguments) -> Value:
     seed = a.options.get("seed")
     known = constant_value(seed) if isinstance(seed, Node) else Fraction(0)
     if known is None or known.denominator != 1:
-        raise a.problem("wrong-type", "A seed is a whole number known while compiling.")
+        fix = f"chance({a.spans[0].text}, {a.spans[1].text}, seed = 1)"
+        raise a.problem("wrong-type", "A seed is a whole number known while compiling.", a.span, fix)
 
     def draw(values: list[Value]) -> Value:
         share, subject = a.subject_node(values[0]), a.subject_node(values[1], 1)
@@ -237,8 +249,7 @@ def _one_of(a: Arguments) -> Value:
         )
         message = f"{is_} The choices are {shown}."
         instead = f'"{nearest(word, choices) or choices[0]}"'
-        fix = instead if option.startswith('"') else f"{option} = {instead}"
-        raise a.problem("unknown-choice", message, a.spans[1], fix=fix)
+        raise a.problem("unknown-choice", message, a.spans[1], fix=instead)
     return word
 
 
@@ -253,7 +264,7 @@ def _part(cut: Callable[[list[Value]], list[Value] | Value]) -> Make:
     def make(a: Arguments) -> Value:
         items = a.listed()
         if not items:
-            raise a.problem("empty-list", f"`{a.call.function}` of an empty list is not defined.")
+            raise _empty(a)
         part = cut(items)
         return ListValue(tuple(part)) if isinstance(part, list) else part
 
@@ -267,7 +278,7 @@ def _pairs(items: list[Value]) -> list[Value]:
 def _zip(a: Arguments) -> Value:
     left, right = a.listed(0), a.listed(1)
     if len(left) != len(right):
-        raise a.problem("lengths-differ", f"`zip` is given lists of {len(left)} and {len(right)} items.")
+        raise a.world.maker.lengths_differ(a.subjects, a.span, [argument.value for argument in a.call.arguments])
     return ListValue(tuple(ListValue(pair) for pair in zip(left, right, strict=True)))
 
 
@@ -275,15 +286,17 @@ def _fold(a: Arguments) -> Value:
     step = a.subjects[0]
     if not isinstance(step, Function):
         message = f"`fold` needs a function of two as its step, and this is {describe_value(step)}."
-        raise a.problem("wrong-type", message, a.spans[0], fix="let step(so_far, next) = ... in fold(step, items)")
+        step = "let step(so_far, next) = (so_far + next) / 2"
+        raise a.problem("wrong-type", message, a.spans[0], fix=f"({step} in fold(step, {a.spans[1].text}))")
     items = a.listed(1)
     if "start" in a.options:
         items.insert(0, a.options["start"])
     if not items:
-        raise a.problem("empty-list", "`fold` of an empty list needs a `start`.")
+        fix = f"fold({a.spans[0].text}, {a.spans[1].text}, start = 0)"
+        raise a.problem("empty-list", "`fold` of an empty list needs a `start`.", a.span, fix)
     total = items[0]
     for item in items[1:]:
-        total = calls.apply_to(a.world, step, [total, item], a.span)
+        total = calls.apply_to(a.world, step, [total, item], a.span, a.spans[1])
     return total
 
 
@@ -296,9 +309,9 @@ def _stack(a: Arguments) -> Value:
         message = (
             "`stack` needs to know which model gives what lies outside the layers: the embeddings, the norm, the head."
         )
-        raise a.problem("no-ends", message, fix=f"stack(ends = {_first_sliced(a.call)}, {a.spans[0].text})")
+        raise a.problem("no-ends", message, a.span, fix=f"stack(ends = {_first_sliced(a.call)}, {a.spans[0].text})")
     pieces = [a.subject_node(piece) for piece in a.listed()]
-    return a.node("stack", ends, *pieces)
+    return a.world.maker.node("stack", [ends, *pieces], a.span)
 
 
 def _first_sliced(call: tree.Call) -> str:
@@ -322,7 +335,7 @@ def _rename(a: Arguments) -> Value:
     if a.text(1).count("*") - a.text(1).count("**") > a.text(0).count("*") - a.text(0).count("**"):
         message = f'"{a.text(1)}" has more wildcards than "{a.text(0)}"; each must stand for what one of those found.'
         raise a.world.maker.problem(
-            "too-many-wildcards", message, a.span, fix=f'rename("{a.text(1)}", "{a.text(0)}", x)'
+            "too-many-wildcards", message, a.span, fix=f'rename("{a.text(1)}", "{a.text(0)}", {a.spans[2].text})'
         )
     return a.world.maker.broadcast(
         [a.subjects[2]], a.span, lambda v: a.node("rename", a.subject_node(v[0], 2), old=a.text(0), new=a.text(1))
@@ -338,12 +351,13 @@ def _open(kind: str) -> Make:
 
 def _adapter(a: Arguments) -> Value:
     model, ref = a.options.get("on"), a.text(0)
+    fix = f'adapter("{ref}", on = {a.world.maker.examples.base()})'
     if model is None:
         message = "An adapter is a change to the Model it was trained on, and it must be said which one that is."
-        raise a.problem("adapter-needs-model", message, fix=f'adapter("{ref}", on = base)')
+        raise a.problem("adapter-needs-model", message, a.span, fix)
     if not isinstance(model, Node):
         message = f"An adapter is a change to the Model it was trained on, and `on` is {describe_value(model)}."
-        raise a.problem("adapter-needs-model", message, fix=f'adapter("{ref}", on = base)')
+        raise a.problem("adapter-needs-model", message, a.span, fix)
     return a.world.open("adapter", ref, a.span, model)
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mergelang.graph.node import Node
 from mergelang.graph.types import is_model
 from mergelang.lower import builtins, expressions, frames
+from mergelang.lower.blame import Called
 from mergelang.lower.coerce import SCOPE_WORDS
 from mergelang.lower.coerce import fit as fit_to
-from mergelang.lower.emit import Maker
-from mergelang.lower.near import did_you_mean
+from mergelang.lower.near import did_you_mean, nearest
+from mergelang.lower.rewrite_text import without
 from mergelang.lower.values import Frame, Function, ListValue, Value, describe_value
 from mergelang.lower.world import Scope, World
 from mergelang.span import Span
@@ -39,11 +40,12 @@ def lower_call(world: World, scope: Scope, call: tree.Call) -> Value:
     if found is None:
         if call.function in builtins.FUNCTIONS:
             return builtins.call(world, scope, call)
-        raise expressions.unknown_name(world, scope, call.function, call.function_span, "method")
+        raise expressions.unknown_name(world, scope, call.function, call.function_span, call.span)
     if not isinstance(found, Function):
         message = f"`{call.function}` is {describe_value(found)}, not a method that can be called."
         inside = ", ".join(argument.span.text for argument in call.arguments)
-        fix = f"{call.function} * ({inside})" if isinstance(found, Node) and len(call.arguments) == 1 else None
+        one = isinstance(found, Node) and len(call.arguments) == 1
+        fix = f"{call.function} * ({inside})" if one else call.function
         raise world.maker.problem("not-a-method", message, call.function_span, fix=fix)
     return call_function(world, found, bind(world, scope, call, found), call.span)
 
@@ -63,9 +65,10 @@ def bind(world: World, scope: Scope, call: tree.Call, function: Function) -> dic
         else:
             name = argument.name
             if name not in by_name:
-                raise _unknown_option(world, function, argument, list(by_name))
+                raise unknown_option(world, call, argument, list(by_name), _option_for(function, argument))
         if name in bound:
-            raise world.maker.problem("given-twice", f"`{name}` is given twice.", argument.span)
+            fix = without(call, [argument])
+            raise world.maker.problem("given-twice", f"`{name}` is given twice.", argument.span, fix)
         bound[name] = Bound(expressions.lower(world, scope, argument.value), argument.value.span)
     missing = [param.name for param in subjects if param.name not in bound]
     if missing:
@@ -104,17 +107,17 @@ def _unfold(world: World, function: Function, bound: Mapping[str, Bound], span: 
         return _lift(world, function, bound, lifted[0], span)
     if function in world.expanding or len(world.expanding) > MOST_NESTED_CALLS:
         message = f"`{function.name}` calls itself. There is no recursion; `fold` goes through a list step by step."
-        raise world.maker.problem("recursion", message, span)
+        raise world.maker.problem("recursion", message, span, _one_of_its_arguments(function, bound))
     scope = _given(world, function, bound)
     world.expanding.append(function)
-    with_call(world.maker, span, function)
+    world.maker.calls.append(Called(function, span, {name: given.span for name, given in bound.items()}))
     try:
         _add_defaults(world, function, bound, scope)
         body = expressions.lower(world, scope, function.body)
         return _fit_result(world, function, bound, body)
     finally:
         world.expanding.pop()
-        without_call(world.maker)
+        world.maker.calls.pop()
 
 
 def _fit_result(world: World, function: Function, bound: Mapping[str, Bound], body: Value) -> Value:
@@ -126,12 +129,10 @@ def _fit_result(world: World, function: Function, bound: Mapping[str, Bound], bo
     return fit(world, body, function.result, span, what)
 
 
-def with_call(maker: Maker, span: Span, function: Function) -> None:
-    maker.calls.append(span)
-
-
-def without_call(maker: Maker) -> None:
-    maker.calls.pop()
+def _one_of_its_arguments(function: Function, bound: Mapping[str, Bound]) -> str:
+    """The argument that is most like what a call gives: written in its place, the call ends there."""
+    alike = [p.name for p in function.params if p.name in bound and p.type == function.result and p.type is not None]
+    return bound[(alike or list(bound))[-1]].span.text
 
 
 def _given(world: World, function: Function, bound: Mapping[str, Bound]) -> dict[str, Value]:
@@ -164,15 +165,16 @@ def _lift(world: World, function: Function, bound: Mapping[str, Bound], name: st
     def apply(delta: Node) -> Value:
         return _expand(world, function, {**bound, name: Bound(delta, bound[name].span)}, span)
 
-    return frames.lift(world, function, model, apply, span)
+    return frames.lift(world, function, model, apply, span, bound[name].span)
 
 
-def apply_to(world: World, function: Function, values: list[Value], span: Span) -> Value:
-    """The function of these values by place: how `fold` calls its step."""
+def apply_to(world: World, function: Function, values: list[Value], span: Span, items: Span) -> Value:
+    """The function of these values by place: how `fold` calls its step on its `items`."""
     subjects = [param for param in function.params if param.default is None]
     if len(subjects) != len(values):
         message = f"`{function.name}` takes {_counted(len(subjects))}, and here it is given {len(values)}."
-        raise world.maker.problem("wrong-number", message, span)
+        step = f"let step(so_far, next) = (so_far + next) / 2 in fold(step, {items.text})"
+        raise world.maker.problem("wrong-number", message, span, f"({step})")
     bound = {param.name: Bound(value, span) for param, value in zip(subjects, values, strict=True)}
     return call_function(world, function, bound, span)
 
@@ -192,9 +194,15 @@ def _too_many(
         )
     if options:
         option = _option_for(function, argument)
-        fix = f"{option} = {argument.value.span.text}" if option else None
+        fix = f"{option} = {argument.value.span.text}" if option else without(call, _beyond(call, count))
         return world.maker.problem("option-by-place", f"{takes}; options are given by name.", argument.span, fix=fix)
-    return world.maker.problem("wrong-number", f"{takes}, and this is one too many.", argument.span)
+    fix = without(call, _beyond(call, count))
+    return world.maker.problem("wrong-number", f"{takes}, and this is one too many.", argument.span, fix)
+
+
+def _beyond(call: tree.Call, count: int) -> list[tree.Argument]:
+    """The arguments by place after the first so many."""
+    return [argument for argument in call.arguments if argument.name is None][count:]
 
 
 def _option_for(function: Function, argument: tree.Argument) -> str | None:
@@ -219,15 +227,21 @@ def _too_few(
         f"`{function.name}` takes {_counted(len(subjects))} by place; "
         f"{' and '.join(f'`{m}`' for m in missing)} is missing."
     )
-    shown = ", ".join(f"[{p.name}]" if p.type and p.type.depth else p.name for p in subjects)
-    return world.maker.problem("wrong-number", message, call.span, fix=f"{function.name}({shown})")
+    types = [p.type or tree.TypeName("Delta", 0, span=p.span) for p in subjects if p.name in missing]
+    inside = [a.span.text for a in call.arguments] + [world.maker.examples.of(t.name, t.depth) for t in types]
+    return world.maker.problem("wrong-number", message, call.span, fix=f"{function.name}({', '.join(inside)})")
 
 
-def _unknown_option(world: World, function: Function, argument: tree.Argument, known: list[str]) -> Exception:
+def unknown_option(
+    world: World, call: tree.Call, argument: tree.Argument, known: Sequence[str], could_be: str | None
+) -> Exception:
+    """The Problem of an option that is none: the nearest one, one that could be meant, or the call without it."""
     near = did_you_mean(argument.name or "", known)
-    options = ", ".join(known)
-    message = f"`{function.name}` has no option `{argument.name}`.{near} It takes: {options}."
-    return world.maker.problem("unknown-option", message, argument.span)
+    takes = f"It takes: {', '.join(known)}." if known else "It has no options."
+    message = f"`{call.function}` has no option `{argument.name}`.{near} {takes}"
+    option = nearest(argument.name or "", known) or could_be
+    fix = f"{option} = {argument.value.span.text}" if option else without(call, [argument])
+    return world.maker.problem("unknown-option", message, argument.span, fix)
 
 
 def _counted(count: int) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 from mergelang.graph.node import Node, constant_value
 from mergelang.graph.types import Grain, Place, is_delta, is_model, is_plain, show_exactly, show_fraction
 from mergelang.lower.emit import Maker
+from mergelang.lower.examples import Examples
+from mergelang.lower.instead import instead
+from mergelang.lower.near import did_you_mean, nearest
 from mergelang.lower.values import Frame, Function, ListValue, ScopeWord, Value, describe_value
 from mergelang.problem import Problem
 from mergelang.span import Span
 from mergelang.syntax import tree
+from mergelang.syntax.resolve import renamed
 
 TYPE_NAMES = (
     "Model", "Delta", "Field", "Number", "Frame", "Share", "Positive", "Text", "Truth", "Scope", "Function",
@@ -20,15 +25,11 @@ SCOPE_WORDS = ("row", "column", "tensor", "layer", "model")
 
 def check_type_name(maker: Maker, declared: tree.TypeName) -> None:
     """Raises Problem `unknown-type` for a type name the language does not have."""
-    from mergelang.lower.near import did_you_mean
-
     if declared.name not in TYPE_NAMES:
         message = f"There is no type `{declared.name}`.{did_you_mean(declared.name, TYPE_NAMES)}"
-        raise maker.problem(
-            "unknown-type",
-            f"{message} The types are {', '.join(TYPE_NAMES)}, and lists such as [Delta].",
-            declared.span,
-        )
+        message = f"{message} The types are {', '.join(TYPE_NAMES)}, and lists such as [Delta]."
+        fix = renamed(declared.span.text, declared.name, nearest(declared.name, TYPE_NAMES) or "Delta")
+        raise maker.problem("unknown-type", message, declared.span, fix)
 
 
 def fit(maker: Maker, value: Value, declared: tree.TypeName | None, span: Span, what: str) -> Value:
@@ -44,7 +45,8 @@ def _fit(maker: Maker, value: Value, name: str, depth: int, span: Span, what: st
         items = value.items if isinstance(value, ListValue) else (value,)
         return ListValue(tuple(_fit(maker, item, name, depth - 1, span, what) for item in items))
     if isinstance(value, ListValue):
-        raise maker.problem("wrong-type", f"{what} needs {_article(name)}, and this is {describe_value(value)}.", span)
+        message = f"{what} needs {_article(name)}, and this is {describe_value(value)}."
+        raise maker.problem("wrong-type", message, span, instead(maker.examples, value, name, span.text))
     if isinstance(value, Node):
         return _fit_node(maker, value, name, span, what)
     if _fits_word(value, name):
@@ -94,26 +96,31 @@ def in_range(maker: Maker, node: Node, name: str, span: Span, what: str) -> Node
             "share-out-of-range",
             f"{what} is a share, from 0 to 1 or 0% to 100%, and this is {show_fraction(value)}.",
             span,
-            fix=f"{show_exactly(value)}%" if 1 < value <= 100 and "/" not in show_exactly(value) else None,
+            fix=_as_share(value),
         )
     if name == "Positive" and value <= 0:
-        raise maker.problem("not-positive", f"{what} must be above 0, and this is {show_fraction(value)}.", span)
+        message = f"{what} must be above 0, and this is {show_fraction(value)}."
+        raise maker.problem("not-positive", message, span, show_exactly(-value) if value else "1")
     return node
+
+
+def _as_share(value: Fraction) -> str:
+    """The share that a number out of range may stand for: percents without their sign, or the nearer end."""
+    if 1 < value <= 100 and "/" not in show_exactly(value):
+        return f"{show_exactly(value)}%"
+    return "1" if value > 1 else "0"
 
 
 def _wrong(maker: Maker, value: Value, name: str, span: Span, what: str) -> Problem:
     message = f"{what} needs {_article(name)}, and this is {describe_value(value)}."
-    fix = None
     if isinstance(value, Node):
         if name == "Delta" and is_model(value.type):
             message += " A Delta is the difference of two Models."
-            fix = f"{_atom(span)} - base"
         elif name == "Model" and isinstance(value.type.unit, Place):
             return affine_problem(maker, value, span, what)
         elif name == "Model" and is_delta(value.type):
             message += " Add it to a Model."
-            fix = f"base + {_atom(span)}"
-    return maker.problem("wrong-type", message, span, fix)
+    return maker.problem("wrong-type", message, span, instead(maker.examples, value, name, span.text))
 
 
 def affine_problem(maker: Maker, node: Node, span: Span, what: str) -> Problem:
@@ -130,23 +137,20 @@ def affine_problem(maker: Maker, node: Node, span: Span, what: str) -> Problem:
         f"{what} needs a Model. This is a sum of Models, {words}; only with weights that add up to 1 is "
         "it a Model again."
     )
-    return maker.problem("weights-not-one", message, span, _affine_fix(node, total, span))
+    return maker.problem("weights-not-one", message, span, _affine_fix(maker.examples, node, total, span))
 
 
-def _affine_fix(node: Node, total: Fraction | None, span: Span) -> str | None:
+def _affine_fix(examples: Examples, node: Node, total: Fraction | None, span: Span) -> str:
     if total == 2 and node.op == "add" and all(is_model(arg.type) for arg in node.args):
         left, plus, right = span.text.partition("+")
         if plus and "+" not in right and "(" not in span.text:
-            return f"mean([{left.strip()}, {right.strip()}])\n{left.strip()} + ({right.strip()} - base)"
-    if total not in (None, 0) and total is not None:
+            change = f"{right.strip()} - {examples.base(span.text)}"
+            return f"mean([{left.strip()}, {right.strip()}])\n{left.strip()} + ({change})"
+    if total is not None:
         exact = show_exactly(total)
         return f"({span.text}) / {f'({exact})' if '/' in exact else exact}"
-    return None
-
-
-def _atom(span: Span) -> str:
-    text = span.text
-    return text if text.replace("_", "").isalnum() or text.endswith((")", "]")) else f"({text})"
+    used = [name for name in examples.models if re.search(rf"\b{re.escape(name)}\b", span.text)]
+    return f"mean([{', '.join(used)}])" if used else examples.of("Model")
 
 
 def _article(name: str) -> str:

@@ -9,30 +9,44 @@ from fractions import Fraction
 from mergelang.graph.exact import exactly
 from mergelang.graph.node import Attr, Graph, Limit, Node, constant_value
 from mergelang.graph.types import IllTyped
+from mergelang.lower.blame import Called, blamed, fix_for, told_of
+from mergelang.lower.examples import Examples
+from mergelang.lower.instead import value_instead
+from mergelang.lower.remedy import IllMatched, remedy
+from mergelang.lower.rewrite_text import put, shortened
 from mergelang.lower.values import ListValue, Value, describe_value
 from mergelang.problem import Problem
 from mergelang.span import Span
+from mergelang.syntax import tree
 
 
 @dataclass(slots=True)
 class Maker:
-    """Adds nodes to the graph; `calls` are the calls being expanded, outermost first, as places in the source."""
+    """Adds nodes to the graph; `calls` are the calls being unfolded, outermost first."""
 
     graph: Graph
-    calls: list[Span] = field(default_factory=list)
+    calls: list[Called] = field(default_factory=list)
+    examples: Examples = field(default_factory=Examples)
 
     def place(self, span: Span) -> Span:
         """Where a fault at `span` shows: within a called definition, at the call that led there."""
-        return self.calls[0] if self.calls else span
+        return self.calls[0].span if self.calls else span
 
-    def problem(self, slug: str, message: str, span: Span, fix: str | None = None) -> Problem:
-        """A Problem at `span`; within a called definition, at the call, with the definition's line beside it."""
-        if not self.calls or self.calls[0].source is span.source:
+    def _inside_library(self, span: Span) -> bool:
+        return bool(self.calls) and self.calls[0].span.source is not span.source
+
+    def problem(self, slug: str, message: str, span: Span, fix: str) -> Problem:
+        """A Problem at `span`; within a method of the library, at the argument that led there, with the line beside."""
+        if not self._inside_library(span):
             return Problem(slug, message, span, fix=fix)
-        return Problem(slug, message, self.calls[0], fix=fix, also=(span,))
+        blame = blamed(self.calls, span)
+        slug, told = told_of(blame, slug, message, span)
+        # A choice stands for itself wherever it is written; other fixes are in the library's words.
+        made = fix if slug == "unknown-choice" else fix_for(blame, self.examples)
+        return Problem(slug, told, blame.place, fix=made, also=(span,))
 
-    def node(self, op: str, args: Sequence[Node], span: Span, **attrs: Attr) -> Node:
-        """The node for `op` on these nodes; literals are computed exactly at once."""
+    def node(self, op: str, args: Sequence[Node], span: Span, parts: Sequence[Span] = (), **attrs: Attr) -> Node:
+        """The node for `op` on these nodes, written at `parts`; literals are computed exactly at once."""
         values = [constant_value(arg) for arg in args]
         if args and all(value is not None for value in values):
             exact = exactly(op, [value for value in values if value is not None], attrs)
@@ -41,7 +55,9 @@ class Maker:
         try:
             return self.graph.add(op, *args, at=self.place(span), **attrs)
         except IllTyped as fault:
-            raise self.problem(fault.slug, fault.message, span, fault.fix) from None
+            where = parts[-1] if parts and fault.slug == "zero-divisor" and self._inside_library(span) else span
+            fix = remedy(fault.slug, IllMatched(op, args, parts or (span,), span, self.examples))
+            raise self.problem(fault.slug, fault.message, where, fix) from None
 
     def limit(self, node: Node, type_name: str, span: Span, what: str) -> None:
         """Leaves a schedule's range to be checked once headers tell its values."""
@@ -56,22 +72,39 @@ class Maker:
         """The value as a node. Raises Problem `not-a-value` for texts, lists, functions and the like."""
         if isinstance(value, Node):
             return value
-        raise self.problem(
-            "not-a-value", f"{what} needs a Model, a Delta or numbers, and this is {describe_value(value)}.", span
-        )
+        message = f"{what} needs a Model, a Delta or numbers, and this is {describe_value(value)}."
+        raise self.problem("not-a-value", message, span, value_instead(self.examples, value, span.text))
 
-    def broadcast(self, values: Sequence[Value], span: Span, function: Callable[[list[Value]], Value]) -> Value:
+    def broadcast(
+        self,
+        values: Sequence[Value],
+        span: Span,
+        function: Callable[[list[Value]], Value],
+        parts: Sequence[tree.Expr] = (),
+    ) -> Value:
         """The function of the values, applied to each item where some of them are lists, as mathematics does."""
         lengths = {len(value.items) for value in values if isinstance(value, ListValue)}
         if not lengths:
             return function(list(values))
         if len(lengths) > 1:
-            words = " and ".join(str(length) for length in sorted(lengths))
-            raise self.problem(
-                "lengths-differ",
-                f"Here lists of {words} items meet. Lists go together item by item, so they need the same length.",
-                span,
-            )
+            raise self.lengths_differ(values, span, parts)
         length = lengths.pop()
         rows = ([v.items[i] if isinstance(v, ListValue) else v for v in values] for i in range(length))
-        return ListValue(tuple(self.broadcast(row, span, function) for row in rows))
+        return ListValue(tuple(self.broadcast(row, span, function, parts) for row in rows))
+
+    def lengths_differ(self, values: Sequence[Value], span: Span, parts: Sequence[tree.Expr]) -> Problem:
+        """The Problem of lists that do not go together; the fix makes them so."""
+        found = [len(value.items) if isinstance(value, ListValue) else None for value in values]
+        lengths = sorted({length for length in found if length is not None})
+        words = " and ".join(map(str, lengths))
+        message = f"Here lists of {words} items meet. Lists go together item by item, so they need the same length."
+        return self.problem("lengths-differ", message, span, _of_one_length(span, parts, found, lengths))
+
+
+def _of_one_length(span: Span, parts: Sequence[tree.Expr], found: Sequence[int | None], lengths: list[int]) -> str:
+    """The text with every list cut to the shortest; an empty one is filled with ones instead."""
+    least, most = lengths[0], lengths[-1]
+    if least:
+        return put(span, [(part.span, shortened(part, least)) for part, n in zip(parts, found, strict=False) if n])
+    ones = f"[{', '.join(['1'] * most)}]"
+    return put(span, [(part.span, ones) for part, n in zip(parts, found, strict=False) if n == 0])

@@ -6,13 +6,17 @@ import sys
 from fractions import Fraction
 
 from mergelang.graph.node import Node, constant_value
+from mergelang.graph.types import is_plain
 from mergelang.lower import builtins, calls, frames
-from mergelang.lower.near import did_you_mean
+from mergelang.lower.arms import check_arms
+from mergelang.lower.near import did_you_mean, nearest
+from mergelang.lower.rewrite_text import atom
 from mergelang.lower.values import Frame, Function, ListValue, ScopeWord, Value, describe_value
 from mergelang.lower.world import Scope, World
 from mergelang.problem import Problem
 from mergelang.span import Span
 from mergelang.syntax import tree
+from mergelang.syntax.resolve import renamed
 
 MOST_DIGITS = 320  # of a literal: more than float64 tells apart, and than its smallest number has zeros
 
@@ -63,7 +67,14 @@ def literal(number: tree.Number) -> Fraction:
         if value <= Fraction(sys.float_info.max):
             return value
     message = "This number is too large, or has too many digits. Numbers go up to about 1.8e308, with up to 320 digits."
-    raise Problem("number-too-large", message, number.span)
+    raise Problem("number-too-large", message, number.span, fix=_within_float(text))
+
+
+def _within_float(text: str) -> str:
+    """The number that float64 has for a literal; its largest power of ten where there is none."""
+    digits, sign = text.removesuffix("%"), "%" if text.endswith("%") else ""
+    value = float(digits)
+    return f"{value:.15g}{sign}" if value <= sys.float_info.max else f"1e308{sign}"
 
 
 def _name(world: World, scope: Scope, expr: tree.Name) -> Value:
@@ -71,17 +82,28 @@ def _name(world: World, scope: Scope, expr: tree.Name) -> Value:
     if found is None:
         found = builtins.constant(world, expr.name, expr.span)
     if found is None:
-        raise unknown_name(world, scope, expr.name, expr.span, "name")
+        raise unknown_name(world, scope, expr.name, expr.span, expr.span)
     return found
 
 
-def unknown_name(world: World, scope: Scope, name: str, span: Span, kind: str) -> Exception:
-    """The Problem of a name that stands for nothing, with the nearest one that does."""
+def unknown_name(world: World, scope: Scope, name: str, span: Span, within: Span) -> Exception:
+    """The Problem of a name that stands for nothing, with the nearest one that does; `within` is a method's call."""
+    kind = "name" if within is span else "method"
     if kind == "name" and name in builtins.FUNCTIONS:
         return _bare_method(world, name, span)
     known = [*scope, *world.library.names(), *builtins.FUNCTIONS, *builtins.CONSTANTS]
     message = f"There is no {kind} `{name}` here.{did_you_mean(name, known)}"
-    return world.maker.problem(f"unknown-{kind}", message, span)
+    near = nearest(name, known)
+    fix = renamed(within.text, name, near) if near else _written_before(name, kind)
+    return world.maker.problem(f"unknown-{kind}", message, span, fix)
+
+
+def _written_before(name: str, kind: str) -> str:
+    """An item that gives the name a meaning, to stand before its use."""
+    module, point, _ = name.partition(".")
+    if point:
+        return f'import "{module}.merge" as {module}'
+    return f"def {name}(x) = x" if kind == "method" else f'let {name} = checkpoint("path/to/{name}")'
 
 
 def _bare_method(world: World, name: str, span: Span) -> Exception:
@@ -96,9 +118,8 @@ def _bare_method(world: World, name: str, span: Span) -> Exception:
 def _for_each(world: World, scope: Scope, expr: tree.ForEach) -> Value:
     items = lower(world, scope, expr.items)
     if not isinstance(items, ListValue):
-        raise world.maker.problem(
-            "not-a-list", f"`for` goes through a list, and this is {describe_value(items)}.", expr.items.span
-        )
+        message = f"`for` goes through a list, and this is {describe_value(items)}."
+        raise world.maker.problem("not-a-list", message, expr.items.span, f"[{expr.items.span.text}]")
     return ListValue(
         tuple(lower(world, {**scope, **_taken_apart(world, expr, item)}, expr.body) for item in items.items)
     )
@@ -113,7 +134,9 @@ def _taken_apart(world: World, expr: tree.ForEach, item: Value) -> dict[str, Val
             f"Each item must be a list of {len(expr.names)} to be taken apart so, and this one is "
             f"{describe_value(item)}."
         )
-        raise world.maker.problem("not-a-list", message, expr.items.span)
+        text = expr.items.span.text
+        fix = f"pairs({text})" if len(expr.names) == 2 else f"[[{', '.join([text] * len(expr.names))}]]"
+        raise world.maker.problem("not-a-list", message, expr.items.span, fix)
     return dict(zip(expr.names, parts, strict=True))
 
 
@@ -126,7 +149,7 @@ def _unary(world: World, scope: Scope, expr: tree.Unary) -> Value:
         node = world.maker.need_node(values[0], expr.operand.span)
         if expr.op == "not":
             return world.maker.node("eq", [node, world.maker.number(0, expr.span)], expr.span)
-        return world.maker.node("neg", [node], expr.span)
+        return world.maker.node("neg", [node], expr.span, [expr.operand.span])
 
     return world.maker.broadcast([operand], expr.span, apply)
 
@@ -147,7 +170,8 @@ def _apply(world: World, expr: tree.Binary, left: Value, right: Value) -> Value:
         return _truth(world, expr, left, right)
     if expr.op in ("==", "!=") and not isinstance(left, Node | ListValue):
         return (_word(left) == _word(right)) == (expr.op == "==")
-    return world.maker.broadcast([left, right], expr.span, lambda pair: arithmetic(world, expr.op, pair, expr))
+    parts = (expr.left, expr.right)
+    return world.maker.broadcast([left, right], expr.span, lambda pair: arithmetic(world, expr.op, pair, expr), parts)
 
 
 def _word(value: Value) -> object:
@@ -158,9 +182,10 @@ def _word(value: Value) -> object:
 
 def _truth(world: World, expr: tree.Binary, left: bool, right: Value) -> bool:
     if not isinstance(right, bool):
-        raise world.maker.problem(
-            "wrong-type", f"`{expr.op}` joins two truths, and this is {describe_value(right)}.", expr.right.span
-        )
+        first, second = atom(expr.left.span.text), atom(expr.right.span.text)
+        fix = f"if {first} then {second} else 0" if expr.op == "and" else f"if {first} then 1 else {second}"
+        message = f"`{expr.op}` joins two truths, and what follows it is {describe_value(right)}."
+        raise world.maker.problem("wrong-type", message, expr.span, f"({fix})")
     return (left and right) if expr.op == "and" else (left or right)
 
 
@@ -168,12 +193,12 @@ def arithmetic(world: World, op: str, pair: list[Value], expr: tree.Binary) -> V
     """`left op right` on single values; a Frame takes part in sums only."""
     left, right = pair
     if isinstance(left, Frame) or isinstance(right, Frame):
-        return frames.add(world, op, left, right, expr.span)
+        return frames.add(world, left, right, expr)
     a = world.maker.need_node(left, expr.left.span)
     b = world.maker.need_node(right, expr.right.span)
     if op == "^":
         return power(world, a, b, expr)
-    return world.maker.node(BINARY_OPS[op], [a, b], expr.span)
+    return world.maker.node(BINARY_OPS[op], [a, b], expr.span, [expr.left.span, expr.right.span])
 
 
 def power(world: World, value: Node, exponent: Node, expr: tree.Binary) -> Value:
@@ -181,8 +206,11 @@ def power(world: World, value: Node, exponent: Node, expr: tree.Binary) -> Value
     known = constant_value(exponent)
     if known is None:
         message = "The power must be a number known while compiling; for others write `exp(power * log(x))`."
-        raise world.maker.problem("power-not-known", message, expr.right.span)
-    return world.maker.node("pow", [value], expr.span, exponent=known)
+        text = expr.left.span.text
+        root = text if is_plain(value.type) else f"raw({text})"
+        fix = f"exp({atom(expr.right.span.text)} * log({root}))"
+        raise world.maker.problem("power-not-known", message, expr.span, fix)
+    return world.maker.node("pow", [value], expr.span, [expr.left.span], exponent=known)
 
 
 def _if(world: World, scope: Scope, expr: tree.IfThenElse) -> Value:
@@ -190,14 +218,14 @@ def _if(world: World, scope: Scope, expr: tree.IfThenElse) -> Value:
     known = constant_value(condition) if isinstance(condition, Node) else condition
     if isinstance(known, bool | Fraction):
         return lower(world, scope, expr.yes if known else expr.no)
+    spans = (expr.condition.span, expr.yes.span, expr.no.span)
     parts = [condition, lower(world, scope, expr.yes), lower(world, scope, expr.no)]
 
     def choose(values: list[Value]) -> Value:
-        spans = (expr.condition.span, expr.yes.span, expr.no.span)
         nodes = [world.maker.need_node(value, span) for value, span in zip(values, spans, strict=True)]
-        return world.maker.node("choose", nodes, expr.span)
+        return world.maker.node("choose", nodes, expr.span, spans)
 
-    return world.maker.broadcast(parts, expr.span, choose)
+    return world.maker.broadcast(parts, expr.span, choose, (expr.condition, expr.yes, expr.no))
 
 
 def _let_in(world: World, scope: Scope, expr: tree.LetIn) -> Value:
@@ -212,37 +240,15 @@ def _let_in(world: World, scope: Scope, expr: tree.LetIn) -> Value:
 
 
 def _match(world: World, scope: Scope, expr: tree.Match) -> Value:
-    _check_arms(world, expr)
+    check_arms(world, expr)
     arms = tuple(_arm_attr(arm) for arm in expr.arms)
     values = [lower(world, scope, arm.value) for arm in expr.arms]
 
     def make(parts: list[Value]) -> Value:
         nodes = [world.maker.need_node(v, arm.value.span, "An arm") for v, arm in zip(parts, expr.arms, strict=True)]
-        return world.maker.node("match", nodes, expr.span, arms=arms)
+        return world.maker.node("match", nodes, expr.span, [arm.value.span for arm in expr.arms], arms=arms)
 
-    return world.maker.broadcast(values, expr.span, make)
-
-
-def _check_arms(world: World, expr: tree.Match) -> None:
-    """Raises Problem `match-arms` unless a match on names has patterns, and one on layers ranges."""
-    asked = expr.arms[0]
-    if expr.subject not in ("name", "layer"):
-        message = f"`match` looks at a tensor's `name` or at its `layer`, and here it is asked for `{expr.subject}`."
-        fix = None if asked.is_else else f"match {'layer' if asked.layers else 'name'} {{ {asked.span.text}, ... }}"
-        raise world.maker.problem("match-arms", message, expr.span, fix)
-    for arm in expr.arms:
-        if expr.subject == "name" and arm.layers is not None:
-            message = (
-                "`match name` goes by names, so each arm opens with a pattern in quotes. This one opens "
-                "with a range of layers."
-            )
-            raise world.maker.problem("match-arms", message, arm.span, f"match layer {{ {arm.span.text}, ... }}")
-        if expr.subject == "layer" and arm.patterns:
-            message = (
-                "`match layer` goes by layers, so each arm opens with a range such as `0..4`. "
-                "This one opens with a name."
-            )
-            raise world.maker.problem("match-arms", message, arm.span, f"match name {{ {arm.span.text}, ... }}")
+    return world.maker.broadcast(values, expr.span, make, [arm.value for arm in expr.arms])
 
 
 def _arm_attr(arm: tree.Arm) -> tuple[str | int, ...]:
@@ -257,11 +263,13 @@ def _layers_of(world: World, scope: Scope, expr: tree.LayersOf) -> Value:
         message = (
             f"`[{expr.first}..{expr.last}]` holds no layer: it goes from the first up to, not including, the second."
         )
-        raise world.maker.problem("empty-range", message, expr.span)
+        first, last = sorted((expr.first, expr.last))
+        fix = f"{atom(expr.subject.span.text)}[{first}..{max(last, first + 1)}]"
+        raise world.maker.problem("empty-range", message, expr.span, fix)
 
     def cut(values: list[Value]) -> Value:
         node = world.maker.need_node(values[0], expr.subject.span)
-        return world.maker.node("layer_slice", [node], expr.span, first=expr.first, last=expr.last)
+        return world.maker.node("layer_slice", [node], expr.span, [expr.subject.span], first=expr.first, last=expr.last)
 
     return world.maker.broadcast([subject], expr.span, cut)
 
@@ -273,8 +281,11 @@ def _item_of(world: World, scope: Scope, expr: tree.ItemOf) -> Value:
             f"`[{expr.index}]` picks an item of a list, and this is {describe_value(subject)}. "
             f"Layers are written `[{expr.index}..{expr.index + 1}]`."
         )
-        raise world.maker.problem("not-a-list", message, expr.subject.span)
+        fix = f"{atom(expr.subject.span.text)}[{expr.index}..{expr.index + 1}]"
+        raise world.maker.problem("not-a-list", message, expr.span, fix)
     if expr.index >= len(subject.items):
         message = f"The list has {len(subject.items)} items, counted from 0; there is no item {expr.index}."
-        raise world.maker.problem("no-such-item", message, expr.span)
+        text = expr.subject.span.text
+        fix = f"{atom(text)}[{len(subject.items) - 1}]" if subject.items else world.maker.examples.tuned()
+        raise world.maker.problem("no-such-item", message, expr.span, fix)
     return subject.items[expr.index]

@@ -9,12 +9,17 @@ from collections.abc import Callable, Sequence
 
 from mergelang.graph.node import Node, constant_value, in_order
 from mergelang.graph.types import is_delta
+from mergelang.lower.instead import instead
+from mergelang.lower.rewrite_text import atom, put
 from mergelang.lower.values import Frame, Function, Value, describe_value
 from mergelang.lower.world import World
 from mergelang.span import Span
+from mergelang.syntax import tree
 
 
-def lift(world: World, function: Function, model: Node | Frame, apply: Callable[[Node], Value], span: Span) -> Frame:
+def lift(
+    world: World, function: Function, model: Node | Frame, apply: Callable[[Node], Value], span: Span, given: Span
+) -> Frame:
     """The Model seen through the function. Raises Problem `not-linear` when the function is no linear map."""
     inner = model.model if isinstance(model, Frame) else model
     probe = world.maker.node("sub", [inner, world.maker.graph.add("origin")], span)
@@ -26,6 +31,7 @@ def lift(world: World, function: Function, model: Node | Frame, apply: Callable[
             f"`{function.name}`, but only linear methods can be looked through, and `{function.name}` is not linear. "
             f"Give it a change, a difference of two Models, and add what it makes to a Model.",
             span,
+            _on_a_change(world, model, span, given),
         )
 
     def through(delta: Node) -> Node:
@@ -35,21 +41,38 @@ def lift(world: World, function: Function, model: Node | Frame, apply: Callable[
     return Frame(inner, through, function.name)
 
 
-def add(world: World, op: str, left: Value, right: Value, span: Span) -> Value:
+def _on_a_change(world: World, model: Node | Frame, span: Span, given: Span) -> str:
+    """The call on a change of the Model that it is given, added to another Model."""
+    base = given.text if "base" in given.text else world.maker.examples.base(given.text)
+    change = instead(world.maker.examples, model, "Delta", given.text)
+    return f"{base} + {put(span, [(given, change)])}"
+
+
+def add(world: World, left: Value, right: Value, expr: tree.Binary) -> Value:
     """`change + frame`, `frame + change` or `frame - change`: the Model plus the change seen through the frame."""
     frame, other = (left, right) if isinstance(left, Frame) else (right, left)
     assert isinstance(frame, Frame)
-    fits = op == "+" or (op == "-" and frame is left)
+    fits = expr.op == "+" or (expr.op == "-" and frame is left)
     if not fits or not isinstance(other, Node) or not is_delta(other.type):
-        raise world.maker.problem(
-            "frame-needs-change",
+        message = (
             f"A Frame (here the Model seen through `{frame.name}`) takes a Delta that is added to it, and this is "
             f"{describe_value(other)}."
             if fits
-            else f"A Frame can only be added to; `{op}` does not apply to it.",
-            span,
+            else f"A Frame can only be added to; `{expr.op}` does not apply to it."
         )
-    return world.maker.node("add" if op == "+" else "sub", [frame.model, frame.through(other)], span)
+        raise world.maker.problem(
+            "frame-needs-change", message, expr.span, _with_change(world, left, frame, other, expr)
+        )
+    return world.maker.node("add" if expr.op == "+" else "sub", [frame.model, frame.through(other)], expr.span)
+
+
+def _with_change(world: World, left: Value, frame: Frame, other: Value, expr: tree.Binary) -> str:
+    """The frame with what stands beside it added as a change."""
+    sides = expr.left.span.text, expr.right.span.text
+    written, beside = sides if frame is left else sides[::-1]
+    delta = isinstance(other, Node) and is_delta(other.type)
+    change = beside if delta else instead(world.maker.examples, other, "Delta", beside)
+    return f"{atom(change)} + {written}"
 
 
 def is_linear(image: Node, probe: Node) -> bool:

@@ -12,6 +12,7 @@ from mergelang.lower import calls
 from mergelang.lower.coerce import check_type_name
 from mergelang.lower.expressions import lower
 from mergelang.lower.library import function_of
+from mergelang.lower.rewrite_text import atom, put
 from mergelang.lower.values import ListValue, ScopeWord, Value, describe_value
 from mergelang.syntax import tree
 
@@ -83,16 +84,20 @@ def _sides(lowered: Lowered, law: tree.Law, scope: dict[str, Value]) -> tuple[tu
     maker = lowered.world.maker
     if not isinstance(claim, tree.Binary) or claim.op not in ("==", "<=", ">=", "<", ">"):
         message = "A law compares two sides, with `==`, `<=` or `>=`."
-        raise maker.problem("law-needs-comparison", message, claim.span)
+        raise maker.problem("law-needs-comparison", message, claim.span, f"{_side(claim)} == 0")
     left = _nodes(lowered, lower(lowered.world, scope, claim.left), claim.left)
     right = _nodes(lowered, lower(lowered.world, scope, claim.right), claim.right)
     if len(left) != len(right):
-        raise maker.problem(
-            "lengths-differ", f"The law's sides are lists of {len(left)} and {len(right)} items.", claim.span
-        )
+        raise maker.lengths_differ([ListValue(left), ListValue(right)], claim.span, [claim.left, claim.right])
     for a, b in zip(left, right, strict=True):
         _check_alike(lowered, a, b, claim)
     return left, right, claim.op
+
+
+def _side(expr: tree.Expr) -> str:
+    """The text as one side of a comparison, which takes sums and products as they are."""
+    plain = isinstance(expr, tree.Binary) and expr.op in "+-*/^"
+    return expr.span.text if plain else atom(expr.span.text)
 
 
 def _check_alike(lowered: Lowered, left: Node, right: Node, claim: tree.Binary) -> None:
@@ -100,7 +105,8 @@ def _check_alike(lowered: Lowered, left: Node, right: Node, claim: tree.Binary) 
     if left.type.unit != right.type.unit and True not in zero:
         sides = f"{describe_value(left)} with {describe_value(right)}"
         message = f"The law compares {sides}; only like can be compared with like."
-        raise lowered.world.maker.problem("unlike-comparison", message, claim.span)
+        plain = [(part, f"raw({part.text})") for part in (claim.left.span, claim.right.span)]
+        raise lowered.world.maker.problem("unlike-comparison", message, claim.span, put(claim.span, plain))
 
 
 def _nodes(lowered: Lowered, value: Value, expr: tree.Expr) -> tuple[Node, ...]:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 from mergelang.graph.node import Graph, Node, Output, constant_value
 from mergelang.graph.types import Place as AffinePlace
-from mergelang.graph.types import is_delta, is_model, show_fraction
+from mergelang.graph.types import is_delta, is_model, show_exactly, show_fraction
 from mergelang.lower import builtins
 from mergelang.lower.coerce import affine_problem, check_type_name, fit
 from mergelang.lower.emit import Maker
 from mergelang.lower.expressions import literal, lower, unknown_name
+from mergelang.lower.imports import imported, imported_names, prefix
+from mergelang.lower.instead import instead
 from mergelang.lower.library import Library, function_of
-from mergelang.lower.near import did_you_mean
-from mergelang.lower.settings import Setting, setting_value, uses_models
+from mergelang.lower.near import did_you_mean, nearest
+from mergelang.lower.settings import Said, Setting, setting_value, uses_models
 from mergelang.lower.values import Frame, Saved, Value, describe_value
 from mergelang.lower.world import World
 from mergelang.problem import Problem, nothing_at
-from mergelang.span import SourceText
 from mergelang.syntax import tree
-from mergelang.syntax.parse import parse
 from mergelang.syntax.resolve import Words, names_written, unresolved
 
 
@@ -43,7 +44,7 @@ class Lowered:
 def lower_recipe(module: tree.Module, folder: Path, settings: Mapping[str, Setting]) -> Lowered:
     """The graph of a module's merges. Raises the Problem of the first thing in it that is wrong."""
     lowered = Lowered(World(Maker(Graph()), Library()), {}, module)
-    _given_names(lowered, settings, _imported_names(module, folder, importing=()))
+    _given_names(lowered, settings, imported_names(module, folder, importing=()))
     read_items(lowered, module, folder, settings, importing=())
     return lowered
 
@@ -63,8 +64,26 @@ def _given_names(lowered: Lowered, settings: Mapping[str, Setting], imported: se
                 "unknown-setting",
                 f"The recipe has no `let` or `param` called `{name}` to set.{did_you_mean(name, written | imported)}",
                 nothing_at(f"--set {name}"),
+                fix=_set_instead(name, setting, written | imported),
             )
         lowered.scope[name] = setting_value(lowered.world, lowered.scope, name, setting, None)
+        _note_model(lowered, name)
+
+
+def _note_model(lowered: Lowered, name: str) -> None:
+    """Lets messages show the name where a Model is needed."""
+    value = lowered.scope[name]
+    if isinstance(value, Node) and is_model(value.type):
+        lowered.world.maker.examples.models.append(name)
+
+
+def _set_instead(name: str, setting: Setting, known: set[str]) -> str:
+    """The setting under the nearest name there is, or the line that lets the recipe have it."""
+    near = nearest(name, known)
+    shown = (
+        setting.text if isinstance(setting, Said) else str(setting) if isinstance(setting, int | Fraction) else "0.5"
+    )
+    return f"--set {near}={shown}" if near else f"param {name}: Number = 0.5"
 
 
 def read_items(
@@ -79,6 +98,7 @@ def read_items(
         match item:
             case tree.Let():
                 lowered.scope[item.name] = _let(lowered, item, settings)
+                _note_model(lowered, item.name)
             case tree.Knob():
                 lowered.knobs[item.name] = item
                 lowered.scope[item.name] = _knob(lowered, item, settings)
@@ -92,59 +112,37 @@ def _check_names(lowered: Lowered, module: tree.Module) -> None:
     words = Words(builtins.CONSTANTS, [*builtins.FUNCTIONS, *lowered.world.library.names()])
     names_written(module, words)
     for use in unresolved(module, words, lowered.scope.keys()):
-        kind = "method" if use.is_call else "name"
-        raise unknown_name(lowered.world, dict.fromkeys(use.visible, ""), use.name, use.span, kind)
+        raise unknown_name(lowered.world, dict.fromkeys(use.visible, ""), use.name, use.span, use.within)
     names = [item.name for item in module.items if isinstance(item, tree.Merge)]
     for item in module.items:
         if isinstance(item, tree.Merge) and len(names) > 1 and (item.name is None or names.count(item.name) > 1):
             message = "A recipe with several merges gives each a name of its own."
-            raise Problem("merge-needs-name", message, item.span, fix=f"merge {item.value.span.text} as first")
+            fix = f"merge {item.value.span.text} as {_output_name(item.name, names)}"
+            raise Problem("merge-needs-name", message, item.span, fix=fix)
 
 
-def _imported_names(module: tree.Module, folder: Path, importing: tuple[Path, ...]) -> set[str]:
-    """The lets and params of the files that a module imports, as the module calls them."""
-    names: set[str] = set()
-    for item in module.items:
-        if isinstance(item, tree.Import):
-            path, inner = _imported(item, folder, importing)
-            own = {i.name for i in inner.items if isinstance(i, tree.Let | tree.Knob)}
-            below = _imported_names(inner, path.parent, (*importing, path))
-            names |= {_prefix(item) + name for name in own | below}
-    return names
-
-
-def _prefix(item: tree.Import) -> str:
-    return f"{item.alias}." if item.alias else ""
-
-
-def _imported(item: tree.Import, folder: Path, importing: tuple[Path, ...]) -> tuple[Path, tree.Module]:
-    """An imported file and its items. Raises Problem `import-circle` or `import-not-found`."""
-    path = (folder / item.path).expanduser().resolve()
-    if path in importing:
-        raise Problem("import-circle", f"`{item.path}` imports itself, by way of what it imports.", item.span)
-    if not path.is_file():
-        near = did_you_mean(item.path, [p.name for p in path.parent.glob("*.merge")] if path.parent.is_dir() else [])
-        raise Problem("import-not-found", f"There is no file `{item.path}` beside this recipe.{near}", item.span)
-    return path, parse(SourceText(item.path, path.read_text(encoding="utf-8")))
+def _output_name(wanted: str | None, taken: Sequence[str | None]) -> str:
+    free = (f"{wanted or 'model'}_{number}" for number in itertools.count(1))
+    return next(name for name in free if name not in taken)
 
 
 def _import(
     lowered: Lowered, item: tree.Import, folder: Path, settings: Mapping[str, Setting], importing: tuple[Path, ...]
 ) -> None:
-    path, module = _imported(item, folder, importing)
-    prefix = _prefix(item)
+    path, module = imported(item, folder, importing)
+    before = prefix(item)
     inner = Lowered(lowered.world, {}, module)
-    own = {name.removeprefix(prefix): setting for name, setting in settings.items() if name.startswith(prefix)}
+    own = {name.removeprefix(before): setting for name, setting in settings.items() if name.startswith(before)}
     read_items(inner, module, path.parent, own, (*importing, path))
     for name, value in inner.scope.items():
-        if prefix + name in lowered.scope:
+        if before + name in lowered.scope:
             raise Problem(
                 "name-taken",
-                f"`{prefix}{name}` of `{item.path}` is already taken.",
+                f"`{before}{name}` of `{item.path}` is already taken.",
                 item.span,
                 fix=f'import "{item.path}" as mine',
             )
-        lowered.scope[prefix + name] = value
+        lowered.scope[before + name] = value
 
 
 def _let(lowered: Lowered, item: tree.Let, settings: Mapping[str, Setting]) -> Value:
@@ -164,13 +162,23 @@ def _knob(lowered: Lowered, item: tree.Knob, settings: Mapping[str, Setting]) ->
     known = constant_value(value) if isinstance(value, Node) else None
     if known is not None and item.low is not None and item.high is not None:
         low, high = _bound(item.low), _bound(item.high)
+        if low > high:
+            message = f"`{show_fraction(low)}..{show_fraction(high)}` holds no number: it goes from the lower end up."
+            raise Problem("empty-range", message, item.span, fix=_param_within(item, high, low, known))
         if not low <= known <= high:
             message = (
                 f"`{item.name}` lies in {show_fraction(low)}..{show_fraction(high)}, and it is set to "
                 f"{show_fraction(known)}."
             )
-            raise Problem("param-out-of-range", message, item.span)
+            raise Problem("param-out-of-range", message, item.span, fix=_param_within(item, low, high, known))
     return value
+
+
+def _param_within(item: tree.Knob, low: Fraction, high: Fraction, value: Fraction) -> str:
+    """The param with this range and the value of it that is nearest to the one given."""
+    nearest_value = show_exactly(min(max(value, low), high))
+    shown = f"{show_exactly(low)}..{show_exactly(high)}"
+    return f"param {item.name}: {item.type.span.text} in {shown} = {nearest_value}"
 
 
 def _bound(number: tree.Number | tree.Unary) -> Fraction:
@@ -197,13 +205,17 @@ def _not_a_model(maker: Maker, value: Value, item: tree.Merge) -> Problem:
     if isinstance(value, Node) and is_delta(value.type):
         message = "`merge` saves a Model, and this is a Delta: a change, to be added to a Model."
         return maker.problem(
-            "merge-needs-model", message, span, fix=f"merge base + ({span.text})\nmerge delta({span.text})"
+            "merge-needs-model",
+            message,
+            span,
+            fix=f"merge {maker.examples.base()} + ({span.text})\nmerge delta({span.text})",
         )
     if isinstance(value, Frame):
         seen = f"a Model seen through `{value.name}`, to which a Delta can be added"
         message = f"`merge` saves a Model, and this is a Frame: {seen}."
-        return maker.problem("merge-needs-model", message, span)
-    return maker.problem("merge-needs-model", f"`merge` saves a Model, and this is {describe_value(value)}.", span)
+        return maker.problem("merge-needs-model", message, span, instead(maker.examples, value, "Model", span.text))
+    message = f"`merge` saves a Model, and this is {describe_value(value)}."
+    return maker.problem("merge-needs-model", message, span, instead(maker.examples, value, "Model", span.text))
 
 
 Unfold = Callable[[tree.Param], Value]

@@ -76,7 +76,8 @@ def _unknown(failure: Failure) -> Problem:
     if failure.found.kind == STRAY:
         sign = failure.found.text[0]
         message = f"`{sign}` means nothing in a recipe. Names are made of the letters a to z, digits and `_`."
-        return Problem("stray-character", message, failure.found.span)
+        start, end = _range("found", failure)
+        return Problem("stray-character", message, failure.found.span, fix=_repaired_lines(failure, (start, end), ""))
     message = f"I did not expect {_shown(failure.found)} here. I expected {expected(failure)}."
     return Problem("unexpected", message, failure.found.span)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import count
 
 from mergelang.problem import Problem
 from mergelang.span import Span
@@ -25,8 +27,12 @@ class Unresolved:
 
     name: str
     span: Span
-    is_call: bool
+    within: Span  # the whole call where a method is meant, or the name itself
     visible: frozenset[str]
+
+    @property
+    def is_call(self) -> bool:
+        return self.within is not self.span
 
 
 def names_written(module: tree.Module, words: Words) -> set[str]:
@@ -41,11 +47,17 @@ def names_written(module: tree.Module, words: Words) -> set[str]:
 
 def _check_free(name: str, span: Span, seen: dict[str, Span], words: Words) -> None:
     if name in words.reserved:
-        raise Problem("reserved-word", f"`{name}` is a word of the language and cannot be given another meaning.", span)
+        message = f"`{name}` is a word of the language and cannot be given another meaning."
+        raise Problem("reserved-word", message, span, fix=renamed(span.text, name, f"my_{name}"))
     if name in seen:
-        raise Problem(
-            "name-taken", f"`{name}` is written a second time. A name is written once.", span, also=(seen[name],)
-        )
+        message = f"`{name}` is written a second time. A name is written once."
+        new = next(f"{name}_{i}" for i in count(2) if f"{name}_{i}" not in seen)
+        raise Problem("name-taken", message, span, fix=renamed(span.text, name, new), also=(seen[name],))
+
+
+def renamed(text: str, old: str, new: str) -> str:
+    """The text with the first use of a name replaced."""
+    return re.sub(rf"(?<![\w.]){re.escape(old)}(?!\w)", new, text, count=1)
 
 
 def unresolved(module: tree.Module, words: Words, imported: Collection[str]) -> Iterator[Unresolved]:
@@ -86,9 +98,9 @@ def _uses(root: tree.Expr, before: frozenset[str], words: Words) -> Iterator[Unr
         expr, visible = stack.pop()
         match expr:
             case tree.Name() if expr.name not in visible:
-                yield Unresolved(expr.name, expr.span, False, visible)
+                yield Unresolved(expr.name, expr.span, expr.span, visible)
             case tree.Call() if expr.function not in visible:
-                yield Unresolved(expr.function, expr.function_span, True, visible)
+                yield Unresolved(expr.function, expr.function_span, expr.span, visible)
             case tree.LetIn():
                 yield from _local_uses(expr, visible, words, stack)
                 continue

@@ -1,0 +1,130 @@
+"""Which argument of the user's a fault inside a method of the library comes from."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mergelang.lower.examples import Examples
+from mergelang.lower.values import Function
+from mergelang.span import Span
+from mergelang.syntax import tree
+from mergelang.syntax.walk import walk
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A call being unfolded, and where each argument that it gives is written."""
+
+    function: Function
+    span: Span
+    given: Mapping[str, Span]
+
+
+@dataclass(frozen=True, slots=True)
+class Blamed:
+    """The argument at fault, or the whole call where none can be told apart."""
+
+    call: Called
+    param: tree.Param | None
+    place: Span
+
+    @property
+    def name(self) -> str:
+        return f"`{self.param.name}` of `{self.call.function.name}`" if self.param else f"`{self.call.function.name}`"
+
+
+def blamed(calls: Sequence[Called], span: Span) -> Blamed:
+    """The argument in the user's text that the library's expression at `span` depends on, seen through all calls."""
+    user = calls[0].span.source
+    found = Blamed(calls[-1], None, span)
+    for call in reversed(calls):
+        if found.place.source is user:
+            break
+        param = _given_param(call, found.place)
+        found = Blamed(call, param, call.given[param.name] if param else call.span)
+    return found
+
+
+def _given_param(call: Called, place: Span) -> tree.Param | None:
+    """The given parameter that the place depends on by the fewest steps; options before subjects."""
+    uses = _uses(call)
+    seen: set[str] = set()
+    names = _names(_within(call.function, place))
+    while names:
+        params = [p for p in call.function.params if p.name in names and p.name in call.given]
+        if params:
+            return next((p for p in params if p.default is not None), params[0])
+        seen |= names
+        names = {used for name in names for used in uses[name]} - seen
+    return None
+
+
+def _uses(call: Called) -> defaultdict[str, set[str]]:
+    """The names that each local name, and each option that is not given, is made from."""
+    uses: defaultdict[str, set[str]] = defaultdict(set)
+    for param in call.function.params:
+        if param.default is not None and param.name not in call.given:
+            uses[param.name] |= _names(walk(param.default))
+    for part in _parts(call.function):
+        match part:
+            case tree.LetIn(locals=locals_):
+                for local in locals_:
+                    uses[local.name] |= _names(walk(local.value))
+            case tree.ForEach(names=names, items=items):
+                for name in names:
+                    uses[name] |= _names(walk(items))
+    return uses
+
+
+def _parts(function: Function) -> Iterable[tree.Expr]:
+    yield from walk(function.body)
+    for param in function.params:
+        if param.default is not None:
+            yield from walk(param.default)
+
+
+def _within(function: Function, place: Span) -> Iterable[tree.Expr]:
+    return (e for e in _parts(function) if place.start <= e.span.start and e.span.end <= place.end)
+
+
+def _names(parts: Iterable[tree.Expr]) -> set[str]:
+    return {
+        part.name if isinstance(part, tree.Name) else part.function
+        for part in parts
+        if isinstance(part, tree.Name | tree.Call)
+    }
+
+
+def told_of(blame: Blamed, slug: str, message: str, part: Span) -> tuple[str, str]:
+    """The slug and the message of a fault as one of the argument: what it must be for the library's text to hold."""
+    if blame.place.text.strip("[] ") == "":
+        return "empty-list", f"{blame.name} is an empty list, and needs items."
+    match slug:
+        case "unknown-choice":
+            return slug, message
+        case "empty-list":
+            return slug, f"{blame.name} has too few items: `{part.text}` meets an empty list."
+        case "zero-divisor":
+            return slug, f"{blame.name} must not make `{part.text}` 0, for something is divided by it."
+        case "lengths-differ":
+            return slug, f"{blame.name} goes with another list item by item, and must have as many items. {message}"
+    return slug, f"{blame.name} does not go with what the method does. {message}"
+
+
+def fix_for(blame: Blamed, examples: Examples) -> str:
+    """The option's own default, with the arguments that it uses; an example where there is none."""
+    param, given = blame.param, blame.call.given
+    if param is None:
+        inside = ", ".join(span.text for name, span in given.items() if name in _subjects(blame.call.function))
+        return f"{blame.call.function.name}({inside})"
+    if param.default is not None:
+        pattern = "|".join(map(re.escape, given)) or "(?!)"
+        return re.sub(rf"\b(?:{pattern})\b", lambda name: given[name.group()].text, param.default.span.text)
+    return examples.of(param.type.name, param.type.depth) if param.type else examples.of("Delta")
+
+
+def _subjects(function: Function) -> set[str]:
+    return {param.name for param in function.params if param.default is None}

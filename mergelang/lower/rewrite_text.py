@@ -1,0 +1,38 @@
+"""Pieces of a recipe's text put together anew, as messages show them to be pasted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from mergelang.span import Span
+from mergelang.syntax import tree
+
+_CLOSED = re.compile(r"[\w.]+%?|\[[^\[\]]*\]|\w*\([^()]*\)|\"[^\"]*\"")
+
+
+def atom(text: str) -> str:
+    """The text, in parentheses unless no operator beside it could take it apart."""
+    return text if _CLOSED.fullmatch(text) else f"({text})"
+
+
+def put(whole: Span, replaced: Sequence[tuple[Span, str]]) -> str:
+    """The text of `whole` with each of these stretches inside it replaced."""
+    text = whole.text
+    for part, new in sorted(replaced, key=lambda pair: -pair[0].start):
+        text = text[: part.start - whole.start] + new + text[part.end - whole.start :]
+    return text
+
+
+def without(call: tree.Call, left_out: Sequence[tree.Argument]) -> str:
+    """The call with fewer arguments."""
+    return f"{call.function}({', '.join(a.span.text for a in call.arguments if a not in left_out)})"
+
+
+def shortened(expr: tree.Expr, length: int) -> str:
+    """The first items of a list, however it is written."""
+    if isinstance(expr, tree.ListOf):
+        if len(expr.items) <= length:
+            return expr.span.text
+        return f"[{', '.join(item.span.text for item in expr.items[:length])}]"
+    return f"[{', '.join(f'{atom(expr.span.text)}[{i}]' for i in range(length))}]"
