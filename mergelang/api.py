@@ -86,9 +86,8 @@ def merge(expression: str, *, precision: str | None = None, **models: Let) -> di
     """The Model that an expression makes of dicts of tensors: `merge("0.5 * a + 0.5 * b", a=one, b=other)`."""
     outputs = compile(expression, **models).tensors(Request(precision=precision, budget=Budget(threads=1)))
     if len(outputs) != 1:
-        raise Problem(
-            "several-merges", f"This makes {len(outputs)} models; use `compile(...).tensors()`.", nothing_at("merge")
-        )
+        message = f"This makes {len(outputs)} models, and `merge` gives one. `compile` gives them by name."
+        raise Problem("several-merges", message, nothing_at("merge"), fix=f'compile(...).tensors()["{min(outputs)}"]')
     return next(iter(outputs.values()))
 
 

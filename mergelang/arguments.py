@@ -59,19 +59,24 @@ def _cannot(name: str, value: Any) -> Problem:
 
 def _said_plainly(name: str, value: Any) -> tuple[str, str]:
     if value is None:
-        return "None", f'{name}="path/to/{name}"'
+        return "None", f"leave `{name}` out, so that the recipe's own value counts"
     if isinstance(value, Decimal | float):
-        return "nan" if math.isnan(value) else "infinity" if value > 0 else "minus infinity", f"{name}=1"
+        said = "nan" if math.isnan(value) else "infinity" if value > 0 else "minus infinity"
+        return said, _instead(name, "0.5")
     if hasattr(value, "state_dict"):
-        return "a torch module and not its tensors", _instead(name, "state_dict()")
+        return "a torch module and not its tensors", _of_it(name, "state_dict()")
     if isinstance(getattr(value, "shape", None), Sequence):
         shape = ", ".join(str(size) for size in value.shape)
-        return f"an array of shape [{shape}]", _instead(name, "tolist()") if len(
-            value.shape
-        ) == 1 else f'{name}={{"weight": {name}}}'
-    return f"something of the kind `{type(value).__name__}`", f'{name}="path/to/{name}"'
+        wrapped = _of_it(name, "tolist()") if len(value.shape) == 1 else _instead(name, '{"weight": ...}')
+        return f"an array of shape [{shape}]", wrapped
+    return f"something of the kind `{type(value).__name__}`", _instead(name, '"path/to/model"')
 
 
-def _instead(name: str, part: str) -> str:
+def _of_it(name: str, part: str) -> str:
     """What to write for `name`, where it is an option of its own; for an item of a list only the part that lacks."""
     return f".{part}" if "[" in name else f"{name}={name}.{part}"
+
+
+def _instead(name: str, value: str) -> str:
+    """Another value for `name`, or for an item of a list."""
+    return value if "[" in name else f"{name}={value}"

@@ -114,7 +114,7 @@ def to_json(found: Diff) -> dict[str, object]:
     return {
         "a": found.a.ref,
         "b": found.b.ref,
-        "whole": _plain(found.whole),
+        "whole": _plain(found.whole) if found.tensors else None,  # where nothing is in common
         "layers": [{"stack": stack, "layer": layer, **_plain(one)} for (stack, layer), one in found.layers.items()],
         "tensors": [{"name": one.name, **_plain(one.change)} for one in found.tensors],
         "only_a": list(found.only_a),

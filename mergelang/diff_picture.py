@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mergelang.diff import Diff, TensorChange
+from mergelang.escaped import escaped
 
 STEPS = " ▁▂▃▄▅▆▇█"
 BAR_WIDTH = 24
@@ -40,10 +41,13 @@ def render(found: Diff) -> RenderableType:
 
 
 def _summary(found: Diff, top: float) -> Text:
+    heading = f"{escaped(found.a.ref)} → {escaped(found.b.ref)}"
+    if not found.tensors:
+        return Text(f"{heading}\n  no tensor of one is comparable with one of the other\n")
     whole = found.whole
     lost = f", {whole.not_finite:,} weights not finite" if whole.not_finite else ""
     lines = [
-        f"{found.a.ref} → {found.b.ref}",
+        heading,
         f"  relative change {percent(whole.relative)}, largest {whole.largest:.3g}, "
         f"weights changed {percent(whole.share)}, cosine {whole.cosine:.6f}{lost}",
         f"  █ is a relative change of {percent(top)}" if top else "  nothing changed in size",
@@ -56,7 +60,7 @@ def _heat_map(found: Diff, stack: str, top: float) -> Table:
     modules = _modules(inside)
     cells = _cells(inside, modules)
     layers = {layer: change for (name, layer), change in found.layers.items() if name == stack and layer is not None}
-    table = _table(stack or "layers")
+    table = _table(escaped(stack) or "layers")
     table.add_column("layer", justify="right", vertical="bottom")
     for module in modules:
         table.add_column(_upright(module), justify="center", vertical="bottom")
@@ -103,7 +107,7 @@ def _relative(group: Iterable[TensorChange]) -> float:
 def _upright(module: str) -> Text:
     """A column's head as narrow as its cells allow: the last words of the name, one below the other."""
     words = module.replace("_proj", "").replace("_", ".").split(".")[-3:]
-    return Text("\n".join(word[:HEAD_WIDTH] for word in words))
+    return Text("\n".join(escaped(word)[:HEAD_WIDTH] for word in words))
 
 
 def _cell(relative: float | None, top: float) -> Text:
@@ -136,16 +140,16 @@ def _bars(outside: list[TensorChange], top: float) -> Table:
         table.add_column(title)
     ordered = sorted(outside, key=lambda one: (-one.change.relative, one.name))
     for one in ordered[:MOST_OUTSIDE]:
-        table.add_row(Text(one.name), _bar(one.change.relative, top), percent(one.change.share))
+        table.add_row(Text(escaped(one.name)), _bar(one.change.relative, top), percent(one.change.share))
     if len(ordered) > MOST_OUTSIDE:
         table.add_row(Text(f"and {len(ordered) - MOST_OUTSIDE} more that changed less", style="dim"))
     return table
 
 
 def _apart(found: Diff) -> Text:
-    lines = [f"only in {found.a.ref}: {name}" for name in found.only_a]
-    lines += [f"only in {found.b.ref}: {name}" for name in found.only_b]
-    lines += [f"not comparable: {name} ({one} → {other})" for name, (one, other) in found.unlike.items()]
+    lines = [f"only in {escaped(found.a.ref)}: {escaped(name)}" for name in found.only_a]
+    lines += [f"only in {escaped(found.b.ref)}: {escaped(name)}" for name in found.only_b]
+    lines += [f"not comparable: {escaped(name)} ({one} → {other})" for name, (one, other) in found.unlike.items()]
     return Text("\n".join(lines))
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mergelang.catalog import Checkpoint, TensorInfo
+from mergelang.escaped import escaped
 from mergelang.formats.open import open_source
 from mergelang.layers import layer_map
 from mergelang.problem import nothing_at
@@ -121,15 +122,17 @@ def render(report: Report, tensors: bool = False) -> RenderableType:
 
 def _summary(report: Report) -> Text:
     checkpoint = report.checkpoint
-    stacks = ", ".join(f"{count} in {stack or 'the model'}" for stack, count in report.layers.items()) or "none"
+    stacks = (
+        ", ".join(f"{count} in {escaped(stack) or 'the model'}" for stack, count in report.layers.items()) or "none"
+    )
     lines = [
-        f"{checkpoint.ref}  ({checkpoint.kind}{_files(len(checkpoint.files))})",
+        f"{escaped(checkpoint.ref)}  ({checkpoint.kind}{_files(len(checkpoint.files))})",
         f"  parameters  {report.parameters:,}",
         f"  weights     {size(checkpoint.nbytes)}",
         f"  tensors     {len(checkpoint.tensors):,}",
         f"  layers      {stacks}",
         "  dtypes      " + ", ".join(f"{dtype} ({count:,})" for dtype, count in report.dtypes.items()),
-        *(f"  tied        {name} is {canonical}" for name, canonical in checkpoint.tied.items()),
+        *(f"  tied        {escaped(name)} is {escaped(canonical)}" for name, canonical in checkpoint.tied.items()),
     ]
     return Text("\n".join(lines) + "\n")
 
@@ -144,7 +147,9 @@ def _part_table(report: Report) -> Table:
         number = str(first.layer) if first is last else f"{first.layer} to {last.layer}, each"
         name = OUTSIDE if first.layer is None else f"{first.stack} {number}".strip()
         dtypes = " ".join(sorted({tensor.dtype for tensor in alike.tensors}))
-        table.add_row(name, f"{len(alike.tensors):,}", f"{alike.parameters:,}", size(alike.nbytes), dtypes)
+        table.add_row(
+            Text(escaped(name)), f"{len(alike.tensors):,}", f"{alike.parameters:,}", size(alike.nbytes), dtypes
+        )
     return table
 
 
@@ -167,7 +172,9 @@ def _form(part: Part) -> list[tuple[str, tuple[int, ...], str]]:
 def _tensor_table(tensors: Iterable[TensorInfo]) -> Table:
     table = Table("tensor", "shape", "dtype", "size", box=None, pad_edge=False, header_style="bold")
     for tensor in tensors:
-        table.add_row(Text(tensor.name), " x ".join(map(str, tensor.shape)) or "one", tensor.dtype, size(tensor.nbytes))
+        table.add_row(
+            Text(escaped(tensor.name)), " x ".join(map(str, tensor.shape)) or "one", tensor.dtype, size(tensor.nbytes)
+        )
     return table
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from mergelang.catalog import Checkpoint
 from mergelang.graph.meaning import meaning
 from mergelang.graph.node import Graph
-from mergelang.lower.near import nearest
 from mergelang.lower.recipe import Lowered, check_definitions, lower_recipe
 from mergelang.lower.settings import Setting
 from mergelang.passes import PASSES
@@ -20,6 +19,7 @@ from mergelang.plan.limits import check_limits
 from mergelang.plan.model import Plan
 from mergelang.plan.spaces import spaces
 from mergelang.problem import Problem
+from mergelang.recipe_text import read_recipe
 from mergelang.span import SourceText
 from mergelang.syntax.parse import parse_recipe
 from mergelang.syntax.tree import Module
@@ -64,30 +64,6 @@ def compile_text(
 def compile_file(path: Path, settings: Mapping[str, Setting] | None = None) -> Compiled:
     """`compile_text` of a file's content, with paths seen from the file's folder."""
     return compile_text(read_recipe(path), str(path), path.parent, settings)
-
-
-def read_recipe(path: Path) -> str:
-    """The text of a recipe file. Raises Problem `unreadable-recipe`."""
-    from mergelang.problem import nothing_at
-
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        beside = sorted(p.name for p in path.parent.glob("*.merge")) if path.parent.is_dir() else []
-        near = path.parent / (nearest(path.name, beside) or next(iter(beside), "recipe.merge"))
-        raise Problem(
-            "unreadable-recipe", f"There is no file `{path}`.", nothing_at(str(path)), fix=str(near)
-        ) from None
-    except (OSError, UnicodeDecodeError) as fault:
-        reason = "it is not text" if isinstance(fault, UnicodeDecodeError) else fault.strerror
-        message, fix = f"`{path}` cannot be read: {reason}.", f"mergelang check {path.with_suffix('.merge')}"
-        raise Problem("unreadable-recipe", message, nothing_at(str(path)), fix=fix) from None
-
-
-def _recipe_beside(path: Path) -> Path:
-    """The recipe in the path's folder that is named most like it."""
-    names = sorted(p.name for p in path.parent.glob("*.merge")) if path.parent.is_dir() else []
-    return path.parent / (nearest(path.name, names) or next(iter(names), "recipe.merge"))
 
 
 def check_text(text: str, name: str = "<recipe>", folder: Path | None = None) -> Compiled:

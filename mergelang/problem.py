@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mergelang.escaped import escaped_lines
 from mergelang.span import FileSpot, Place, Span
 
 RULE_WIDTH = 78
@@ -31,7 +32,7 @@ class Problem(Exception):
 
     def render(self) -> str:
         """The whole message as plain text, ready for a terminal."""
-        return "\n".join([*_headline(self.slug, self.place), *_body(self)])
+        return escaped_lines("\n".join([*_headline(self.slug, self.place), *_body(self)]))
 
     def __str__(self) -> str:
         return self.render()

@@ -29,7 +29,7 @@ DOORS = {
 
 # What a package may import of mergelang, beside itself and WORDS. Only the lowering knows both the tree and the
 # graph, and only the run knows both kernels and files.
-WORDS = ("mergelang.problem", "mergelang.span", "mergelang.resources")
+WORDS = ("mergelang.problem", "mergelang.span", "mergelang.escaped", "mergelang.resources")
 FACTS = ("mergelang.catalog", "mergelang.layers", "mergelang.patterns", "mergelang.scalars")
 MAY_KNOW = {
     "syntax": (),

@@ -84,6 +84,14 @@ def test_a_stdin_that_is_no_text_is_a_problem() -> None:
     assert (result.exit_code, "── unreadable-recipe" in result.stderr) == (2, True)
 
 
+def test_a_recipe_that_is_not_there_is_told_with_the_nearest_one(home: Path) -> None:
+    assert call("check", "rr.merge", code=2).stderr.count("Try:  r.merge") == 1
+    assert f"Try:  ls {home}" in call("check", "no/such.merge", code=2).stderr
+    (home / "latin.merge").write_bytes(b"## caf\xe9\nmerge a")
+    told = call("check", "latin.merge", code=2).stderr
+    assert "Try:  iconv -f LATIN1 -t UTF-8 latin.merge > latin-utf8.merge" in told
+
+
 def test_settings_change_the_digest_and_misspelt_ones_are_refused() -> None:
     assert call("compile", "r.merge", "--set", "share=0.7").stdout != call("compile", "r.merge").stdout
     assert "Did you mean `share`?" in call("compile", "r.merge", "--set", "shar=0.7", code=2).stderr

@@ -9,6 +9,7 @@ import click
 
 from mergelang.cli.planning import planning_options
 from mergelang.cli.recipes import SETTINGS
+from mergelang.escaped import escaped_lines
 
 if TYPE_CHECKING:
     from mergelang.pipeline import Compiled
@@ -42,12 +43,12 @@ def compile_(
         # Beside what `--emit` prints, which may go into a file.
         click.echo(passes_of(made), err=emit is not None)
     if emit in WITHOUT_HEADERS and output is None:
-        click.echo(_without_headers(made, str(emit)))
+        click.echo(escaped_lines(_without_headers(made, str(emit))))
         return
     plan = Recipe(made, {}).plan(request_of(given))
     if output is not None:
         _write(plan, output)
-    click.echo(_shown(made, plan, emit, output))
+    click.echo(escaped_lines(_shown(made, plan, emit, output)))
 
 
 def _without_headers(made: Compiled, emit: str) -> str:

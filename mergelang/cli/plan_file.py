@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mergelang.plan.model import PLAN_FORMAT, BrokenSeal, Plan, decode
 from mergelang.problem import Problem
+from mergelang.recipe_text import unreadable
 from mergelang.span import FileSpot
 
 AGAIN = "mergelang compile RECIPE -o PLAN.json"
@@ -39,8 +40,7 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as fault:
-        said = "There is no file" if isinstance(fault, FileNotFoundError) else f"{fault.strerror}:"
-        raise Problem("unreadable-recipe", f"{said} `{path}`.", FileSpot(str(path))) from None
+        raise unreadable(path, fault) from None
 
 
 def _format(data: bytes) -> object:

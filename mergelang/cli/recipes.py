@@ -65,7 +65,7 @@ def compiled(recipe: str, settings: tuple[tuple[str, str], ...] = ()) -> Compile
 
 def text_of(file: str) -> tuple[str, str]:
     """The text of a recipe, and the name that messages give it."""
-    from mergelang.pipeline import read_recipe
+    from mergelang.recipe_text import read_recipe
 
     return (_stdin(), STDIN_NAME) if file == STDIN else (read_recipe(Path(file)), file)
 
@@ -78,7 +78,8 @@ def _stdin() -> str:
         return sys.stdin.buffer.read().decode("utf-8")
     except UnicodeDecodeError:
         message = "What stdin holds is no text in UTF-8."
-        raise Problem("unreadable-recipe", message, nothing_at(STDIN_NAME)) from None
+        fix = "iconv -f LATIN1 -t UTF-8 RECIPE | mergelang check -"
+        raise Problem("unreadable-recipe", message, nothing_at(STDIN_NAME), fix=fix) from None
 
 
 def folder_of(file: str) -> Path:

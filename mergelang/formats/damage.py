@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from pathlib import PurePath
+
 from mergelang.problem import Problem
 from mergelang.span import FileSpot
 
-DOWNLOAD_AGAIN = "download the file again, for example with `hf download ORG/NAME --local-dir FOLDER`"
 SAVE_AGAIN = "write the file again with `safetensors.torch.save_file`, or ask the people who made it for a new one"
+
+# Where the hub's library keeps a file that it downloaded, with the model's name in it.
+_IN_CACHE = re.compile(r"/models--(?P<org>[\w.-]+?)--(?P<name>[\w.-]+)/snapshots/[^/]+/(?P<file>.+)")
+
+
+def download_again(path: str, *more: str) -> str:
+    """The command that downloads files of one folder anew; ORG/NAME stands for a model that the path does not name.
+
+    >>> download_again("llama/model.safetensors")
+    'hf download ORG/NAME model.safetensors --local-dir llama --force-download'
+    """
+    found = [_IN_CACHE.search(one) for one in (path, *more)]
+    if known := [one for one in found if one is not None]:
+        model, files, to = f"{known[0]['org']}/{known[0]['name']}", [one["file"] for one in known], []
+    else:
+        model, files = "ORG/NAME", [PurePath(one).name for one in (path, *more)]
+        to = ["--local-dir", str(PurePath(path).parent)]
+    return shlex.join(["hf", "download", model, *files, *to, "--force-download"])
 
 
 def damaged(slug: str, message: str, path: str, tensor: str = "", fix: str = SAVE_AGAIN) -> Problem:
@@ -19,4 +40,5 @@ def blocked(path: str, error: OSError, doing: str) -> Problem:
     reason = (error.strerror or "unknown reason").lower()
     slug = "unreadable-file" if doing == "read" else "write-failed"
     message = f'This file cannot be {doing}: the system says "{reason}".'
-    return damaged(slug, message, path, fix=f"check that the disk is attached and that you may use it: ls -ld {path}")
+    fix = f"check that the disk is attached and that you may use it: ls -ld {shlex.quote(path)}"
+    return damaged(slug, message, path, fix=fix)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from mergelang.catalog import DTYPE_BITS, TensorInfo
-from mergelang.formats.damage import DOWNLOAD_AGAIN, damaged
+from mergelang.formats.damage import damaged, download_again
 
 # Sizes are signed 64-bit numbers in every tensor library.
 MAX_SIZE = 2**63 - 1
@@ -99,10 +99,10 @@ def _check_cover(placed: list[_Placed], path: str, data_bytes: int) -> None:
             f"This file is cut short: its tensors need {end:,} bytes and {data_bytes:,} are there. "
             "The download or the copy was most likely interrupted."
         )
-        raise damaged("truncated-file", message, path, placed[-1][2].name, DOWNLOAD_AGAIN)
+        raise damaged("truncated-file", message, path, placed[-1][2].name, download_again(path))
     if end < data_bytes:
         message = f"{data_bytes - end:,} bytes at the end of this file belong to no tensor."
-        raise damaged("trailing-bytes", message, path, fix=DOWNLOAD_AGAIN)
+        raise damaged("trailing-bytes", message, path, fix=download_again(path))
 
 
 def _gaps(placed: list[_Placed], path: str) -> Iterator[Exception]:

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mergelang.catalog import Checkpoint, TensorInfo
-from mergelang.formats.damage import DOWNLOAD_AGAIN, damaged
+from mergelang.formats.damage import damaged, download_again
 from mergelang.formats.file_source import FileSource, source_of
 from mergelang.formats.header import Header, read_header
 from mergelang.formats.json_file import read_object
@@ -88,7 +88,10 @@ def _check_index(folder: Path, weights: WeightFiles, headers: Sequence[Header]) 
         name = absent[0]
         more = f", and {len(absent) - 1} more tensors are missing from their files" if len(absent) > 1 else ""
         message = f'The index says that "{name}" lies in {weights.index[name]}, which does not hold it{more}.'
-        raise damaged("missing-tensor", message, str(folder / weights.told_by), name, DOWNLOAD_AGAIN)
+        told_by = str(folder / weights.told_by)
+        raise damaged(
+            "missing-tensor", message, told_by, name, download_again(str(folder / weights.index[name]), told_by)
+        )
 
 
 def _no_weights(ref: str, folder: Path) -> Problem:

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 
 from mergelang.catalog import FileInfo, TensorInfo
-from mergelang.formats.damage import DOWNLOAD_AGAIN, blocked, damaged
+from mergelang.formats.damage import blocked, damaged, download_again
 from mergelang.formats.entries import read_entries
 from mergelang.formats.sniff import SNIFFED_BYTES, lookalike
 
@@ -75,29 +75,29 @@ def _read_raw(path: str) -> tuple[bytes, Stamp]:
     finally:
         os.close(descriptor)
     if len(raw) != length:
-        raise damaged("truncated-file", "This file became shorter while it was read.", path, fix=DOWNLOAD_AGAIN)
+        raise damaged("truncated-file", "This file became shorter while it was read.", path, fix=download_again(path))
     return raw, stamp
 
 
 def _header_length(start: bytes, size: int, path: str) -> int:
     if size == 0:
-        raise damaged("empty-file", "This file is empty: it holds 0 bytes.", path, fix=DOWNLOAD_AGAIN)
+        raise damaged("empty-file", "This file is empty: it holds 0 bytes.", path, fix=download_again(path))
     other = lookalike(start, path)
     if other is not None:
         raise other
     if len(start) < LENGTH_BYTES:
         message = f"This file holds {size} bytes; a safetensors file opens with 8 bytes that give its header's length."
-        raise damaged("truncated-file", message, path, fix=DOWNLOAD_AGAIN)
+        raise damaged("truncated-file", message, path, fix=download_again(path))
     length = int.from_bytes(start[:LENGTH_BYTES], "little")
     if length > MAX_HEADER_BYTES:
         message = (
             f"The first 8 bytes say that the header is {length:,} bytes long; the format allows {MAX_HEADER_BYTES:,}. "
             "This is most likely no safetensors file."
         )
-        raise damaged("header-too-long", message, path, "header", DOWNLOAD_AGAIN)
+        raise damaged("header-too-long", message, path, "header", download_again(path))
     if length > size - LENGTH_BYTES:
         message = f"The header should be {length:,} bytes long, but the whole file holds {size:,} bytes."
-        raise damaged("header-too-long", message, path, "header", DOWNLOAD_AGAIN)
+        raise damaged("header-too-long", message, path, "header", download_again(path))
     return length
 
 
@@ -110,7 +110,7 @@ def _parse(raw: bytes, path: str) -> dict[str, object]:
         raise damaged("duplicate-name", message, path, str(twice)) from None
     except (ValueError, RecursionError):
         message = "The header is no JSON text, so it is not known which tensors the file holds."
-        raise damaged("header-not-json", message, path, "header", DOWNLOAD_AGAIN) from None
+        raise damaged("header-not-json", message, path, "header", download_again(path)) from None
     if not isinstance(value, dict):
         message = "The header must be a JSON object that maps each tensor's name to its dtype, shape and offsets."
         raise damaged("header-not-json", message, path, "header")

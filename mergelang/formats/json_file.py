@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mergelang.formats.damage import DOWNLOAD_AGAIN, blocked, damaged
+from mergelang.formats.damage import blocked, damaged, download_again
 
 
 def read_object(path: Path, slug: str) -> dict[str, object]:
@@ -15,7 +15,7 @@ def read_object(path: Path, slug: str) -> dict[str, object]:
     except OSError as error:
         raise blocked(str(path), error, "read") from None
     except (ValueError, RecursionError):
-        raise damaged(slug, "This file is no JSON text.", str(path), fix=DOWNLOAD_AGAIN) from None
+        raise damaged(slug, "This file is no JSON text.", str(path), fix=download_again(str(path))) from None
     if not isinstance(value, dict):
-        raise damaged(slug, "This file must hold one JSON object.", str(path), fix=DOWNLOAD_AGAIN)
+        raise damaged(slug, "This file must hold one JSON object.", str(path), fix=download_again(str(path)))
     return value

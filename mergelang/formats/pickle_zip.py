@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mergelang.formats.damage import DOWNLOAD_AGAIN, damaged
+from mergelang.formats.damage import damaged, download_again
 from mergelang.formats.sniff import CONVERT_PICKLE, SNIFFED_BYTES, is_header_start, lookalike
 from mergelang.problem import Problem
 
@@ -90,4 +90,4 @@ def _records(infos: Iterable[zipfile.ZipInfo], descriptor: int, path: str) -> It
 def _cut_short(path: str) -> Problem:
     name = Path(path).name
     message = f"{name} should be a checkpoint that PyTorch pickled, but it is cut short, damaged or of another kind."
-    return damaged("pickled-weights", message, path, fix=DOWNLOAD_AGAIN)
+    return damaged("pickled-weights", message, path, fix=download_again(path))

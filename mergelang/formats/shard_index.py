@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from mergelang.formats.damage import DOWNLOAD_AGAIN, damaged
+from mergelang.formats.damage import damaged, download_again
 from mergelang.formats.json_file import read_object
 from mergelang.problem import Problem
 
@@ -76,7 +76,7 @@ def _weight_map(path: Path) -> dict[str, str]:
     if isinstance(found, dict) and found and all(isinstance(name, str) for name in found.values()):
         return found
     message = "The index has no `weight_map`, which says in which file each tensor lies."
-    raise damaged("index-without-map", message, str(path), "weight_map", DOWNLOAD_AGAIN)
+    raise damaged("index-without-map", message, str(path), "weight_map", download_again(str(path)))
 
 
 def _check_safe(name: str, index: Path, layout: Layout) -> None:
@@ -86,7 +86,7 @@ def _check_safe(name: str, index: Path, layout: Layout) -> None:
     kinds = [pattern.removeprefix("*") for pattern in layout.patterns]
     if outside or not name.endswith(tuple(kinds)):
         message = f'The index names the file "{name}"; a shard must be a {kinds[0]} file inside the folder.'
-        raise damaged("unsafe-shard-name", message, str(index), "weight_map", DOWNLOAD_AGAIN)
+        raise damaged("unsafe-shard-name", message, str(index), "weight_map", download_again(str(index)))
 
 
 def _check_numbers(folder: Path, present: tuple[str, ...]) -> None:
@@ -106,4 +106,4 @@ def _missing(folder: Path, names: list[str]) -> Problem:
     listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     verb = "file is" if len(names) == 1 else "files are"
     message = f"{len(names)} weight {verb} missing from this folder: {listed}."
-    return damaged("missing-shard", message, str(folder), fix=DOWNLOAD_AGAIN.replace("the file", "the missing files"))
+    return damaged("missing-shard", message, str(folder), fix=download_again(*(str(folder / name) for name in names)))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mergelang.laws.verdict import Verdict
 from mergelang.lower.library import stdlib_index
-from mergelang.pipeline import deep_recursion, read_recipe
+from mergelang.pipeline import deep_recursion
+from mergelang.recipe_text import read_recipe
 from mergelang.span import SourceText
 from mergelang.syntax.parse import parse
 from mergelang.syntax.tree import Law, Module

@@ -9,6 +9,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from mergelang.escaped import escaped
 from mergelang.plan.model import Stage
 from mergelang.run.watch import Counter, Watcher
 
@@ -26,7 +27,8 @@ class ProgressBar:
     def __init__(self, stream: TextIO, bytes_to_read: int) -> None:
         columns = (
             TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=False),
-            TransferSpeedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[tensor]}", style="dim"),
+            TransferSpeedColumn(), TimeRemainingColumn(),
+            TextColumn("{task.fields[tensor]}", style="dim", markup=False),
         )  # fmt: skip
         self._progress = Progress(*columns, console=Console(file=stream), transient=True)
         self._bar = self._progress.add_task("reading", total=bytes_to_read, tensor="")
@@ -42,7 +44,7 @@ class ProgressBar:
         return
 
     def task_done(self, key: str) -> None:
-        self._progress.update(self._bar, tensor=key)
+        self._progress.update(self._bar, tensor=escaped(key))
 
     def finished(self) -> None:
         self._progress.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from mergelang.formats.partial import partial_of
 from mergelang.plan.model import Plan, PlannedOutput
 from mergelang.problem import Problem
 from mergelang.span import Place
+
+# A folder called so would be taken for such a file by people and by programs.
+OTHER_KINDS = frozenset([".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensor"])
 
 
 def target_paths(plan: Plan, out: Path, place: Place) -> list[Path]:
@@ -31,8 +35,19 @@ def is_file(path: Path) -> bool:
     return path.suffix == ".safetensors"
 
 
+def check_name(out: Path, place: Place) -> None:
+    """Raises `output-kind` for a name that promises another kind of weight file."""
+    if out.suffix.lower() in OTHER_KINDS:
+        message = (
+            f"{out} is the name of another kind of weight file. Weights are written as safetensors: one file whose "
+            "name ends in .safetensors, or a folder."
+        )
+        raise Problem("output-kind", message, place, fix=f"-o {shlex.quote(str(out.with_suffix('.safetensors')))}")
+
+
 def check_targets(plan: Plan, out: Path, inputs: Sequence[Checkpoint], place: Place) -> None:
     """Passes if all outputs can be written to `out`; raises the Problems of `check_target`."""
+    check_name(out, place)
     tensors = (tensor for output in plan.outputs for tensor in written_tensors(output, inputs, is_file(out)))
     # What an interrupted run has taken is taken over, or removed first.
     needed = sum(tensor.nbytes for tensor in tensors) - _taken(partial_of(out))

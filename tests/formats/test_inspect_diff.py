@@ -18,6 +18,8 @@ from mergelang.formats import compare
 from mergelang.formats.memory_source import MemorySource
 from mergelang.inspect import inspect, render, size, to_json
 from mergelang.layers import layer_map
+from mergelang.problem import Problem
+from mergelang.span import FileSpot
 
 
 def llama(seed: int, layers: int = 3) -> dict[str, torch.Tensor]:
@@ -154,3 +156,22 @@ def test_an_empty_checkpoint_has_a_report_and_no_changes(tmp_path):
     save_file({}, tmp_path / "x.safetensors")
     assert inspect("x.safetensors", tmp_path).parameters == 0
     assert shown(diff_picture(diff("x.safetensors", "x.safetensors", tmp_path)))
+
+
+def test_nothing_in_common_is_no_likeness():
+    found = compared({"x": torch.ones(2)}, {"y": torch.ones(2)})
+    text = shown(diff_picture(found))
+    assert "no tensor of one is comparable" in text and "only in a: x" in text
+    assert "cosine" not in text and diff_json(found)["whole"] is None
+
+
+def test_names_cannot_steer_the_terminal(tmp_path):
+    name = "x\x1b[31m\n[bold].\u202e"
+    save_file({name: torch.ones(2)}, tmp_path / "a.safetensors")
+    save_file({name: torch.zeros(2), "y\x1b": torch.ones(1)}, tmp_path / "b.safetensors")
+    safe = "x\\x1b[31m\\n[bold].\\u202e"
+    assert safe in shown(render(inspect("a.safetensors", tmp_path), tensors=True))
+    text = shown(diff_picture(diff("a.safetensors", "b.safetensors", tmp_path)))
+    assert safe in text and "only in b.safetensors: y\\x1b" in text
+    told = str(Problem("tensors-differ", f"`a` has {name}.", FileSpot("a", name), fix=f'drop("{name}", ...)'))
+    assert "\x1b" not in told and "x\\x1b[31m" in told

@@ -131,6 +131,14 @@ def test_a_plan_over_memory_needs_its_tensors(planned: Plan, tmp_path: Path) -> 
     assert fault(memory, tmp_path / "out") == "input-in-memory"
 
 
+@pytest.mark.parametrize("name", ["out.bin", "out.pt", "out.PTH", "out.gguf", "out.ckpt"])
+def test_a_folder_is_not_named_like_another_kind_of_file(planned: Plan, tmp_path: Path, name: str) -> None:
+    with pytest.raises(Problem) as caught:
+        run_plan(planned, tmp_path / name)
+    assert (caught.value.slug, caught.value.fix) == ("output-kind", f"-o {tmp_path / 'out.safetensors'}")
+    assert not (tmp_path / name).exists()
+
+
 def test_several_outputs_go_to_folders_of_one_folder(planned: Plan, tmp_path: Path) -> None:
     two = _twice(planned)
     assert fault(two, tmp_path / "out.safetensors") == "several-outputs-one-file"
