@@ -35,6 +35,7 @@ RECIPES = {
     "ties per tensor": f"merge ties(per = tensor, density = 30%, {TASKS}) + base",
     "random masks": f"merge dare_ties(p = 60%, density = 50%, seed = 3, {TASKS}) + base",
     "ranks and chances per row": f"merge della(density = 40%, {TASKS}) + base",
+    "ranks against a count": f"merge sce(topk = 30%, {TASKS}) + base",
     "columns, layers and lengths": "merge base + code * (norm(per = layer, math) / norm(per = layer, code))"
     " * (abs(code) >= mean(abs(code), per = column)) * cosine(math, chat)",
 }

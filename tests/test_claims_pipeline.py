@@ -92,6 +92,23 @@ def test_many_layers_of_one_structure_share_programs_and_stay_apart(ties: bool) 
     assert len(plan.programs) <= 4 * len(plan.stages)  # norms, square and oblong matrices, ends: not one per layer
 
 
+RANK = "rank(per = tensor, sign(a - base) * floor(raw(3 * abs(b - base))))"  # of few different values
+
+
+@pytest.mark.parametrize(
+    "compared",
+    [f"{RANK} < 20", f"{RANK} <= 20.5", f"{RANK} > 20", f"{RANK} >= 19.5", f"7.5 > {RANK}", f"7 <= {RANK}",
+     f"{RANK} < 0", f"{RANK} < 1e9", f"{RANK} < sum(a - base > 0, per = tensor)", f"between(5, 11, {RANK})"],
+)  # fmt: skip
+def test_ranks_against_a_number_are_those_of_a_stable_sort(compared: str) -> None:
+    models = dict(zip(("base", "a", "b"), toy.family(toy.llama_shapes(layers=2), 5, ties=True), strict=True))
+    recipe = ml.compile(f"merge base + ({compared}) * (a - base)", **models)
+    (expected,) = evaluate(recipe.compiled.written, [models[one.ref] for one in recipe.compiled.written.inputs])
+    (merged,) = recipe.tensors(F64).values()
+    assert differing(merged, expected, F64_TOLERANCE) == []
+    assert all(program.reach == "weight" for program in recipe.plan(F64).programs)  # nothing is sorted
+
+
 # Found by generated recipes, each kept in its smallest form.
 FOUND = {
     "a schedule that holds a statistic": """

@@ -33,11 +33,12 @@ RECIPES = {
     "average": "merge mean([base, base + math, base + code])",
     "ties, whole model": "merge ties([math, code, chat]) + base",
     "ties, per tensor": "merge ties(per = tensor, [math, code, chat]) + base",
+    "sce": "merge sce(topk = 20%, [math, code, chat]) + base",
     "pcb and lines": "merge pcb(ratio=0.2, [math, code, chat]) + lines(base)",
     "ranks per row and chances": "merge della(density = 40%, [math, code]) + base",
 }
 BUDGETS = {"usual": 1 << 30, "scarce": 1}
-RANKS = "merge base + (rank(per = tensor, math) >= 10) * math"
+RANKS = "merge base + rank(per = tensor, math) / size(per = tensor, math) * math"
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mergelang import scalars
 from mergelang.backends import kernels
+from mergelang.backends.cut import upto_cut
 from mergelang.backends.kernels import KERNELS
 from mergelang.backends.masks import full
 from mergelang.backends.random import fill_uniform
@@ -18,7 +19,7 @@ from mergelang.backends.registers import Layout, allocate
 from mergelang.backends.rows import GATHERS, tensor_rank
 from mergelang.backends.scratch import Scratch
 from mergelang.backends.workspace import Views, as_numbers
-from mergelang.plan.model import Phase, Program, Step
+from mergelang.plan.model import CHUNK, Phase, Program, Step
 
 
 class Bytes(Protocol):
@@ -42,6 +43,7 @@ class Frame:
     start: int  # the first weight's place within the tensor
     bytes: Bytes
     scratch: Scratch
+    chunk: int = CHUNK  # weights in a chunk of the tensor
 
 
 Action = Callable[[Frame], None]
@@ -102,6 +104,8 @@ class _Binder:
         temps = self.layout.temps[index]
         if step.op == "chance":
             return [self._chance(step)]
+        if step.op == "first":
+            return [self._first(step)]
         if step.op in ("sum", "combine"):
             return self._sum(step)
         if step.op == "anchored":
@@ -194,6 +198,20 @@ class _Binder:
             draws = frame.scratch.take("draws", block.numel(), block.dtype)
             fill_uniform(draws, frame.seeds[seed], frame.start, words, spare)
             torch.lt(draws.view(block.shape), probability(frame), out=block)
+
+        return run
+
+    def _first(self, step: Step) -> Action:
+        count, value, cut, x = step.args
+        out, subject = self.shaped(step.out), self.shaped(x)
+
+        def run(frame: Frame) -> None:
+            flat, memory = subject(frame).reshape(-1), out(frame).view(-1)
+            numbers = frame.numbers
+            if numbers[count] >= 1:
+                upto_cut(memory, flat, frame.tensors[value], int(numbers[cut]), frame.start, frame.chunk)
+            else:
+                memory.zero_()
 
         return run
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mergelang.backends.cut import Ties
 from mergelang.backends.folds import Streaming
 from mergelang.backends.patterns import ascending, falling
 from mergelang.backends.scratch import Scratch
@@ -36,6 +37,7 @@ class Found:
     largest: float = math.inf
     value: float | None = None
     sampled: bool = False
+    cut: float = 0.0  # how far its equals take the places up to it, where that was counted: see Fold
 
 
 START = Found()
@@ -44,11 +46,13 @@ START = Found()
 class Order:
     """One round: a sample while nothing is known, else the count below the bracket and the values inside it.
 
-    `stride` thins the sample out. `expect` says how many values there are in all, which a sample cannot see.
+    `stride` thins the sample out. `expect` says how many values there are in all, which a sample cannot see. With `at`,
+    the place of the first value to be seen, the second round finds the cut as well.
     """
 
-    def __init__(self, found: Found = START, stride: int = 1) -> None:
+    def __init__(self, found: Found = START, stride: int = 1, at: int | None = None) -> None:
         self._found, self._stride = found, stride
+        self._ties = None if at is None else Ties(at)
         self._kept: list[Tensor] = []
         self._kept_count = 0
         self._counts = [0, 0, 0, 0]  # of values below the least, up to it, below the largest, up to it
@@ -70,10 +74,13 @@ class Order:
             self._keep(values[:: self._stride].cpu().clone())
             return
         self._seen += values.numel()
-        inside, counts = _between(values, self._found.least, self._found.largest, scratch)
-        self._counts = [a + b for a, b in zip(self._counts, counts, strict=True)]
-        if inside.numel():
-            self._keep(inside)
+        for part in (values,) if self._ties is None else values.split(chunk):
+            inside, counts = _between(part, self._found.least, self._found.largest, scratch)
+            self._counts = [a + b for a, b in zip(self._counts, counts, strict=True)]
+            if self._ties is not None:
+                self._ties.see(part.numel(), counts, inside)
+            if inside.numel():
+                self._keep(inside)
 
     def _keep(self, values: Tensor) -> None:
         self._kept.append(values)
@@ -89,6 +96,8 @@ class Order:
             places = ascending(_joined(self._kept)) - least
             self._bins += np.bincount(places >> shift, minlength=count)
         self._kept, self._kept_count = [], 0
+        if self._ties is not None:
+            self._ties.forget_inside()
 
     def _binning(self) -> tuple[int, int, int]:
         """The least pattern of the bracket, the bits that a bin leaves open, and how many bins there are."""
@@ -107,6 +116,8 @@ class Order:
         self._wide |= other._wide
         self._counts = [a + b for a, b in zip(self._counts, other._counts, strict=True)]
         self._seen += other._seen
+        if self._ties is not None and other._ties is not None:
+            self._ties.join(other._ties)
         for values in other._kept:
             self._keep(values)
         if other._bins is not None:
@@ -125,14 +136,19 @@ class Order:
         if place < below_least:
             return Found(-math.inf, _next(self._found.least, -math.inf, self._wide), sampled=True)
         if place < upto_least:
-            return Found(value=self._found.least + 0.0, sampled=True)
+            return self._answer(self._found.least, place - below_least)
         if place < below_largest:
             return self._in_bracket(place - upto_least)
         if place < upto_largest:
-            return Found(value=self._found.largest + 0.0, sampled=True)
+            return self._answer(self._found.largest, place - below_largest)
         if self._found.largest == math.inf:
             return Found(value=math.nan, sampled=True)  # only NaN lies beyond infinity
         return Found(_next(self._found.largest, math.inf, self._wide), math.inf, sampled=True)
+
+    def _answer(self, value: float, before: int) -> Found:
+        """The value, of whose equals so many have a place before this one."""
+        cut = 0 if self._ties is None else self._ties.cut(value, self._found.least, self._found.largest, before + 1)
+        return Found(value=value + 0.0, sampled=True, cut=float(cut))
 
     def _bracket(self, rank: float) -> Found:
         if not self._kept:
@@ -155,13 +171,13 @@ class Order:
 
     def _in_bracket(self, place: int) -> Found:
         if self._bins is None:
-            kept = _joined(self._kept)
-            return Found(value=float(np.partition(kept, place)[place]) + 0.0, sampled=True)
+            kept = np.partition(_joined(self._kept), place)
+            return self._answer(float(kept[place]), int(np.count_nonzero(kept[:place] == kept[place])))
         self._count_kept()
         least, shift, _ = self._binning()
         bin_ = int(np.searchsorted(np.cumsum(self._bins), place, side="right"))
         first = least + (bin_ << shift)
-        if shift == 0:
+        if shift == 0 and self._ties is None:
             return Found(value=falling(first, self._wide) + 0.0, sampled=True)
         return Found(falling(first, self._wide), falling(first + (1 << shift) - 1, self._wide), sampled=True)
 

@@ -15,6 +15,7 @@ from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain, Place, is_model, join
 from mergelang.plan import fixes
 from mergelang.plan.adapter_fit import REPLACED, UNTOUCHED
+from mergelang.plan.ranks import compared
 from mergelang.plan.space import Key, Space
 from mergelang.plan.statics import Number, Statics, ZeroDivisor, group_of, members
 from mergelang.problem import Bug, Problem
@@ -138,8 +139,14 @@ class Table:
         args = (*args[:-1], self.spread(args[-1], subject))
         if per in ("row", "column"):
             return self._inside(f"{per}_{node.op}", args, node.type.grain)
-        rounds = self.rounds if node.op == "order" else 1
-        return self.make(node.op, args, "scalar", phase=max(arg.phase for arg in args) + rounds)
+        if node.op == "order":
+            return self.order(*args)
+        return self.make(node.op, args, "scalar", phase=max(arg.phase for arg in args) + 1)
+
+    def order(self, rank: Expression, subject: Expression) -> Expression:
+        """The value at that place of a tensor. Its sample can be taken in the phase that works out the rank."""
+        start = max(subject.phase, rank.phase - 1)
+        return self.make("order", (rank, subject), "scalar", phase=start + self.rounds)
 
     def _stat(self, node: Node, group: str, space: Space) -> Expression:
         """A model-wide value, or a layer's; of a layer where nothing counts it is 0."""
@@ -167,6 +174,8 @@ class Table:
             raise Bug(f"no expression for {node.op}")
         if node.op == "div" and isinstance(node.type.unit, Place):
             return self._quotient(node, args, name)
+        if (found := compared(self, node.op, args)) is not None:
+            return found
         attrs = {key: str(value) for key, value in node.attrs}
         return self.elementwise(node.op, args, **attrs)
 

@@ -39,7 +39,8 @@ class Step(Data, frozen=True):
     seed: index into the task's seeds -> block of 0 and 1), `sum` (args: c0, x0, c1, x1, ... -> the weighted sum, in
     order), `anchored` (the same where the coefficients add up to 1: x0 + c1*(x1 - x0) + ..., exact where all x are
     equal), `row_total|smallest|largest|rank`, `row_order` (args: rank, x) and the same with `column_` and, for ranks,
-    `tensor_`.
+    `tensor_`, and `first` (args: count, value, cut, x -> 1 for the values at the first `count` places in ascending
+    order, of which `value` is the last and `cut` says which of its equals belong to them: see Fold).
     """
 
     op: str
@@ -57,6 +58,10 @@ class Fold(Data, frozen=True):
     reach: the answer goes to scalar register
     `out` after the last round. Model reach: `stat` is the index into the task's `stats`, which gives its name. A scalar
     `source` is seen once per task, when the phase is through: before `after` (tensor reach) or behind it (model reach).
+    A sample's `rank` may be what `after` works out.
+
+    `cut` is the scalar register for how far into the tensor the values equal to the answer take the places up to
+    `rank`: all in the chunks before weight `s`, and `r` in the chunk that starts there, as the number `s + r`.
     """
 
     kind: Literal["total", "smallest", "largest", "order"]
@@ -68,6 +73,7 @@ class Fold(Data, frozen=True):
     round: int = 0
     last: bool = True
     stride: int = 1
+    cut: int = -1
 
 
 class Phase(Data, frozen=True):

@@ -93,6 +93,7 @@ class _Compiler:
         return Step("store", -1, (self.register[id(root.expression)],), {"slot": slot})
 
     def _tensor_folds(self, number: int) -> Iterator[Fold]:
+        cuts = {id(e.args[0]): self.register[id(e)] for e in self.order if e.op == "cut"}
         for e in self.order:
             if e.op not in STREAMED:
                 continue
@@ -107,6 +108,7 @@ class _Compiler:
                     rank=self.register[id(e.args[0])] if e.op == "order" else -1,
                     round=now,
                     last=now == rounds - 1,
+                    cut=cuts.get(id(e), -1),
                 )
 
     def _model_folds(self, number: int, stats: tuple[str, ...]) -> Iterator[Fold]:
@@ -132,7 +134,7 @@ class _Compiler:
 
     def _scalar_steps(self, phase: int) -> tuple[Step, ...]:
         """Arithmetic on scalars that is possible once `phase` phases are through, and was not before."""
-        computed = (e for e in self.order if e.kind == "scalar" and e.op not in ("number", "stat", *STREAMED))
+        computed = (e for e in self.order if e.kind == "scalar" and e.op not in ("number", "stat", "cut", *STREAMED))
         return tuple(self._step(e) for e in computed if e.phase == phase)
 
     def _step(self, e: Expression) -> Step:

@@ -35,6 +35,7 @@ class Job:
         self._floats[: len(task.scalars)] = [context.statistics.number(scalar) for scalar in task.scalars]
         self._found: dict[int, Found] = {}
         self._folds: list[Streaming | None] = []
+        self._samples: list[tuple[Fold, Streaming]] = []
         self._again: frozenset[int] | None = None  # the folds that a repeated phase still gathers
         self._waiting = 0
         self._lock = threading.Lock()
@@ -68,10 +69,10 @@ class Job:
         """True if bytes once read stay for the later phases."""
         return self._keep
 
-    def start_folds(self) -> list[Streaming | None]:
-        """An empty statistic for each fold of the phase, to be filled by one piece; None where it is not gathered."""
+    def start_folds(self, start: int = 0) -> list[Streaming | None]:
+        """An empty statistic for each fold of the phase, for the piece from `start` on; None where not gathered."""
         folds = enumerate(self._now.phase.folds)
-        return [self._start_fold(fold) if self._gathers(number, fold) else None for number, fold in folds]
+        return [self._start_fold(fold, start) if self._gathers(number, fold) else None for number, fold in folds]
 
     def _gathers(self, number: int, fold: Fold) -> bool:
         """Whether the fold is still to be answered: not where a repeated sweep or phase is for another's sake."""
@@ -147,22 +148,26 @@ class Job:
         return self._next_phase()
 
     def _answer_phase(self) -> None:
-        phase = self._now.phase
+        first = self._again is None
         gathered = [(number, fold, whole) for number, fold, whole in self._gathered() if fold.stat < 0]
-        missed = {number for number, fold, whole in gathered if not self._answered(fold, whole)}
-        if self._again is None:
-            self._join_model_wide(before=phase.after if not missed else ())
-        elif not missed:
-            self._run(phase.after)
+        missed = {number for number, fold, whole in gathered if fold.last and not self._answered(fold, whole)}
+        if first:
+            self._samples = [(fold, whole) for _, fold, whole in gathered if not fold.last]
+        if not missed:
+            self._run(self._now.phase.after)
+            # The place that a sample brackets may be what that has computed.
+            for fold, whole in self._samples:
+                self._answered(fold, whole)
+        if first:
+            self._join_model_wide()
         self._again = frozenset(missed) if missed else None
 
     def _gathered(self) -> list[tuple[int, Fold, Streaming]]:
         pairs = zip(self._now.phase.folds, self._folds, strict=True)
         return [(number, fold, whole) for number, (fold, whole) in enumerate(pairs) if whole is not None]
 
-    def _join_model_wide(self, before: Sequence[Step]) -> None:
+    def _join_model_wide(self) -> None:
         # After the phase's arithmetic: a model-wide statistic may gather what that has computed for the tensor.
-        self._run(before)
         for _, fold, whole in self._gathered():
             if fold.stat >= 0:
                 self._see_scalar(fold, whole, self.bound.program.kinds)
@@ -186,9 +191,11 @@ class Job:
         found = self._found[fold.state] = whole.narrow(self._floats[fold.rank])
         if found.value is not None:
             self._floats[fold.out] = found.value
+            if fold.cut >= 0:
+                self._floats[fold.cut] = found.cut
         return found.value is not None or not fold.last
 
-    def _start_fold(self, fold: Fold) -> Streaming:
+    def _start_fold(self, fold: Fold, start: int) -> Streaming:
         # Where all of a tensor is gone through, a sample takes a weight here and there, so that its share is the same.
         whole = self.grid.size <= SAMPLED_WHOLE or not self._now.phase.sampled
         if fold.stat >= 0:
@@ -196,7 +203,7 @@ class Job:
             return self.context.statistics.start(self.task.stats[fold.stat], fold.kind, stride)
         thinned = max(1, self.grid.size // (ONE_IN * SAMPLE))
         stride = thinned * ONE_IN if whole and self.grid.size > SAMPLED_WHOLE else thinned
-        return start_fold(fold.kind, self._found.get(fold.state, START), stride)
+        return start_fold(fold.kind, self._found.get(fold.state, START), stride, start if fold.cut >= 0 else None)
 
     def _run(self, steps: Sequence[Step]) -> None:
         for step in steps:

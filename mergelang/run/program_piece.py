@@ -49,7 +49,7 @@ class ProgramPiece:
 
     def compute(self, worker: Worker) -> None:
         job, bound = self.job, self.phase.bound
-        shares = job.start_folds()
+        shares = job.start_folds(self.start)
         with worker.lane.working():
             data = PieceBytes(self, worker)
             for start, stop in job.blocks(self.start, self.stop):
@@ -70,7 +70,7 @@ class ProgramPiece:
         data.show(start, stop)
         views = worker.workspace.views(bound.layout, *job.grid.shape(stop - start))
         numbers = list(job.numbers.floats), list(job.numbers.tensors)
-        frame = Frame(views, *numbers, job.task.seeds, start, data, worker.workspace.scratch)
+        frame = Frame(views, *numbers, job.task.seeds, start, data, worker.workspace.scratch, job.grid.chunk)
         run_block(bound, frame)
         kinds = job.bound.program.kinds
         for fold, source, share in zip(self.phase.phase.folds, bound.sources, shares, strict=True):

@@ -11,9 +11,9 @@ from mergelang.plan.model import Scalar, Stage, Stat
 from mergelang.scalars import apply
 
 
-def start_fold(kind: str, found: Found = START, stride: int = 1) -> Streaming:
+def start_fold(kind: str, found: Found = START, stride: int = 1, at: int | None = None) -> Streaming:
     """An empty statistic of this kind; `found` is what earlier rounds of an order statistic have found, `stride` how
-    far it thins out a sample."""
+    far it thins out a sample, `at` the place of the first value where a cut is asked for."""
     match kind:
         case "total":
             return Total()
@@ -22,7 +22,7 @@ def start_fold(kind: str, found: Found = START, stride: int = 1) -> Streaming:
         case "largest":
             return Extreme(-1)
         case "order":
-            return Order(found, stride)
+            return Order(found, stride, at)
     raise LookupError(kind)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from mergelang.backends.cut import upto_cut
 from mergelang.backends.folds import Extreme, Streaming, Total
 from mergelang.backends.order import START, Found, Order
 from mergelang.backends.scratch import Scratch
+from mergelang.plan.grid import ORDER_KEPT
 
 numbers = st.floats(width=32, allow_nan=False, allow_infinity=False)
 values = st.lists(st.one_of(numbers, st.sampled_from([0.0, -0.0, 1.0, -1.0])), min_size=1, max_size=60)
@@ -104,3 +107,34 @@ def test_a_total_is_float64_within_a_chunk() -> None:
     fold.see(tensor, 1 << 16, Scratch())
     assert abs(fold.answer() - exact) <= 1e-12 * exact
     assert abs(float(np.cumsum(tensor.numpy())[-1]) - exact) > 1e-9 * exact  # float32 would be seen here
+
+
+@settings(deadline=None)  # a busy machine is no fault
+@given(
+    items=st.lists(st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0, 3.0]), min_size=1, max_size=60),
+    rank=st.integers(0, 59),
+    stride=st.integers(1, 20),
+    chunk=st.integers(1, 7),
+    turn=st.booleans(),
+    kept=st.sampled_from([0, 4, ORDER_KEPT]),
+)
+def test_the_values_up_to_a_cut_are_the_first_of_a_stable_sort(
+    items: list[float], rank: int, stride: int, chunk: int, turn: bool, kept: int
+) -> None:
+    tensor, rank = torch.tensor(items), min(rank, len(items) - 1)
+    chunks = [(start, tensor[start : start + chunk]) for start in range(0, len(items), chunk)]
+    found: Found = START
+    with patch("mergelang.backends.order.ORDER_KEPT", kept):
+        while found.value is None:
+            fold = Order(found, stride, at=0)
+            for start, piece in reversed(chunks) if turn else chunks:
+                part = Order(found, stride, at=start)
+                part.see(piece, chunk, Scratch())
+                fold.join(part)
+            found = fold.narrow(rank)
+    chosen = torch.empty_like(tensor)
+    for start, piece in chunks:
+        value = torch.tensor(found.value)
+        upto_cut(chosen[start : start + chunk], piece, value, int(found.cut), start, chunk)
+    first = sorted(range(len(items)), key=lambda place: items[place])[: rank + 1]
+    assert chosen.tolist() == [float(place in first) for place in range(len(items))]
