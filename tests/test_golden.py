@@ -39,6 +39,7 @@ class Case:
     fields: dict[str, Weights] = field(repr=False)
     expected: Weights = field(repr=False)
     tolerance: float
+    flips: int = 0  # how many weights stand so near a threshold that the reference's own rounding decides on them
 
 
 def _case(entry: dict[str, object]) -> Case:
@@ -49,7 +50,8 @@ def _case(entry: dict[str, object]) -> Case:
     models = {name: VECTORS / "models" / f"{stored}.safetensors" for name, stored in inputs.items()}
     expected = {key.removeprefix("out/"): value for key, value in saved.items() if key.startswith("out/")}
     recipe = RECIPES[method][name]
-    return Case(str(entry["id"]), recipe, models, _fields(saved), expected, float(str(entry["tolerance"])))
+    tolerance, flips = float(str(entry["tolerance"])), int(str(entry.get("flips", 0)))
+    return Case(str(entry["id"]), recipe, models, _fields(saved), expected, tolerance, flips)
 
 
 def _fields(saved: Weights) -> dict[str, Weights]:
@@ -81,10 +83,11 @@ def laid_out(case: Case, folder: Path) -> Path:
     return recipe
 
 
-def furthest(made: Weights, expected: Weights) -> float:
-    """The largest difference between two models, which must have the same tensors."""
+def furthest(made: Weights, expected: Weights, flips: int = 0) -> float:
+    """The largest difference between two models, which must have the same tensors, but for so many weights."""
     assert made.keys() == expected.keys()
-    return max((made[name].double() - expected[name].double()).abs().max().item() for name in expected)
+    gaps = torch.cat([(made[name].double() - expected[name].double()).abs().flatten() for name in expected])
+    return gaps.sort().values[-1 - flips].item()
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
@@ -93,7 +96,7 @@ def test_a_streamed_recipe_gives_the_references_result(case: Case, tmp_path: Pat
     ml.compile(laid_out(case, tmp_path)).run(out)
     made = load_file(out)
     assert {name: x.dtype for name, x in made.items()} == {name: x.dtype for name, x in case.expected.items()}
-    assert furthest(made, case.expected) <= case.tolerance
+    assert furthest(made, case.expected, case.flips) <= case.tolerance
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
@@ -102,7 +105,7 @@ def test_the_oracle_gives_the_references_result(case: Case, tmp_path: Path) -> N
     models = [load_file(tmp_path / item.ref) for item in graph.inputs]
     (made,) = oracle.evaluate(graph, models)
     coarse = any(value.dtype == torch.bfloat16 for value in case.expected.values())
-    assert furthest(made, case.expected) <= (case.tolerance if coarse else FLOAT64_TOLERANCE)
+    assert furthest(made, case.expected, case.flips) <= (case.tolerance if coarse else FLOAT64_TOLERANCE)
 
 
 def test_every_golden_case_has_a_recipe_and_every_recipe_a_case() -> None:

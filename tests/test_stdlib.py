@@ -85,6 +85,9 @@ CHOICES = [
     ('crumbs(cut = "mergekits", a - base)', "mergekit"),
     ('pcb(variant = "roots", [a - base])', "root"),
     ('sce(variant = "fuse", [a - base])', "fuseai"),
+    ('mwa(by = "lose", [1], [a]) - base', "loss"),
+    ('mwa(form = "expp", [1], [a]) - base', "exp"),
+    ('ram_plus(share = "rato", [a - base])', "ratio"),
     ('model_stock(average = "angles", [a - base, a - base])', "angle"),
 ]
 

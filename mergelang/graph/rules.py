@@ -69,11 +69,18 @@ def weight_of(op: str, args: Sequence[Typed], attrs: Attrs, number: int) -> Weig
     """The number that a node stands for, as a weight: exact for literals, an unknown for what only a run can tell."""
     if op == "constant":
         return known(cast(Fraction, attrs["value"]))
-    if op in _WEIGHT_ALGEBRA and all(arg.type.unit == PLAIN for arg in args):
+    if op in _WEIGHT_ALGEBRA and all(arg.type.unit == PLAIN for arg in args) and not tangled(op, *args):
         weight = _WEIGHT_ALGEBRA[op](*(arg.weight for arg in args))
         if weight is not None and weight.terms <= MOST_TERMS:
             return weight
     return unknown(number)
+
+
+def tangled(op: str, left: Typed, right: Typed | None = None) -> bool:
+    """Whether the weight of `left op right` would take many products of terms, most of which only grow further."""
+    if right is None or (op in ("add", "sub") and left.weight.bottom == right.weight.bottom):
+        return False
+    return left.weight.terms * right.weight.terms > 2 * MOST_TERMS
 
 
 _WEIGHT_ALGEBRA: dict[str, Callable[..., Weight | None]] = {

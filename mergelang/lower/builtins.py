@@ -33,6 +33,9 @@ def constant(world: World, name: str, span: Span) -> Value | None:
     return ScopeWord(name) if name in SCOPE_WORDS else None
 
 
+LONGEST_RANGE = 1000  # a list is unrolled into the graph, which is meant to fit on a page
+
+
 @dataclass(frozen=True, slots=True)
 class Arguments:
     """A primitive's call with its arguments lowered: subjects in order, options by name."""
@@ -282,6 +285,15 @@ def _zip(a: Arguments) -> Value:
     return ListValue(tuple(ListValue(pair) for pair in zip(left, right, strict=True)))
 
 
+def _range(a: Arguments) -> Value:
+    """The whole numbers below the given one, from 0: a list for as many steps as an option asks for."""
+    length = constant_value(a.subject_node(a.subjects[0]))
+    if length is None or length.denominator != 1 or not 0 <= length <= LONGEST_RANGE:
+        message = f"`range` needs a whole number from 0 to {LONGEST_RANGE} that is known while compiling."
+        raise a.problem("wrong-type", message, a.spans[0], fix="range(10)")
+    return ListValue(tuple(a.world.maker.number(number, a.span) for number in range(int(length))))
+
+
 def _fold(a: Arguments) -> Value:
     step = a.subjects[0]
     if not isinstance(step, Function):
@@ -398,6 +410,7 @@ FUNCTIONS: dict[str, Primitive] = {
     "one_of": Primitive("choices text", (), _one_of, "the text, which must be one of the choices"),
     "pairs": Primitive("list", (), _part(_pairs), "all pairs of a list's items, each a list of two"),
     "zip": Primitive("list list", (), _zip, "two lists item by item, each a list of two"),
+    "range": Primitive("length", (), _range, "the whole numbers from 0 that are less than `length`"),
     "fold": Primitive("step list", ("start",), _fold, "step by step through a list, from the first item or `start`"),
     "stack": Primitive("pieces", ("ends",), _stack, "slices of layers on each other"),
     "select": Primitive("pattern x", (), _by_pattern("select"), "only the tensors whose names match"),
