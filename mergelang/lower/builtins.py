@@ -6,17 +6,17 @@ A primitive here is one node or a fixed shape of a few; whatever can be written 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
 from mergelang.graph.meaning import meaning
 from mergelang.graph.node import Attr, Node, constant_value
 from mergelang.graph.types import Grain, is_plain
-from mergelang.lower import calls, expressions
+from mergelang.lower import calls, expressions, lists
+from mergelang.lower.call import Arguments, Make
 from mergelang.lower.coerce import SCOPE_WORDS, in_range
 from mergelang.lower.near import nearest
-from mergelang.lower.values import Function, ListValue, Saved, ScopeWord, Value, describe_value
+from mergelang.lower.values import Saved, ScopeWord, Value, describe_value
 from mergelang.lower.world import Scope, World
 from mergelang.span import Span
 from mergelang.syntax import tree
@@ -31,53 +31,6 @@ def constant(world: World, name: str, span: Span) -> Value | None:
     if name in ("depth", "layer", "layers", "origin"):
         return world.maker.node(name, [], span)
     return ScopeWord(name) if name in SCOPE_WORDS else None
-
-
-LONGEST_RANGE = 1000  # a list is unrolled into the graph, which is meant to fit on a page
-
-
-@dataclass(frozen=True, slots=True)
-class Arguments:
-    """A primitive's call with its arguments lowered: subjects in order, options by name."""
-
-    world: World
-    call: tree.Call
-    subjects: list[Value]
-    spans: list[Span]
-    options: dict[str, Value]
-
-    @property
-    def span(self) -> Span:
-        return self.call.span
-
-    def node(self, op: str, *args: Node, **attrs: Attr) -> Node:
-        return self.world.maker.node(op, list(args), self.span, self.spans, **attrs)
-
-    def problem(self, slug: str, message: str, span: Span, fix: str) -> Exception:
-        return self.world.maker.problem(slug, message, span, fix)
-
-    def subject_node(self, value: Value, index: int = 0) -> Node:
-        return self.world.maker.need_node(value, self.spans[index], f"`{self.call.function}`")
-
-    def text(self, index: int) -> str:
-        value = self.subjects[index]
-        if not isinstance(value, str):
-            message = f"`{self.call.function}` needs a text in quotes here, and this is {describe_value(value)}."
-            raise self.problem("wrong-type", message, self.spans[index], fix=f'"{self.spans[index].text}"')
-        return value
-
-    def listed(self, index: int = 0) -> list[Value]:
-        value = self.subjects[index]
-        if not isinstance(value, ListValue):
-            message = f"`{self.call.function}` needs a list here, and this is {describe_value(value)}."
-            raise self.problem("not-a-list", message, self.spans[index], fix=f"[{self.spans[index].text}]")
-        return list(value.items)
-
-    def spread(self, function: Callable[[list[Value]], Value]) -> Value:
-        return self.world.maker.broadcast(self.subjects, self.span, function)
-
-
-Make = Callable[[Arguments], Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,17 +100,11 @@ def _extreme(op: str) -> Make:
 
 def _chain(a: Arguments, op: str, values: list[Value]) -> Node:
     if not values:
-        raise _empty(a)
+        raise lists.empty(a)
     total = a.subject_node(values[0])
     for value in values[1:]:
         total = a.node(op, total, a.subject_node(value))
     return total
-
-
-def _empty(a: Arguments) -> Exception:
-    several = a.world.maker.examples.of("Model", 1)
-    message = f"`{a.call.function}` of an empty list is not defined."
-    return a.problem("empty-list", message, a.span, f"{a.call.function}({several})")
 
 
 def _ramp(a: Arguments) -> Value:
@@ -256,62 +203,6 @@ def _one_of(a: Arguments) -> Value:
     return word
 
 
-# ---- lists
-
-
-def _count(a: Arguments) -> Value:
-    return a.world.maker.number(len(a.listed()), a.span)
-
-
-def _part(cut: Callable[[list[Value]], list[Value] | Value]) -> Make:
-    def make(a: Arguments) -> Value:
-        items = a.listed()
-        if not items:
-            raise _empty(a)
-        part = cut(items)
-        return ListValue(tuple(part)) if isinstance(part, list) else part
-
-    return make
-
-
-def _pairs(items: list[Value]) -> list[Value]:
-    return [ListValue((items[i], items[j])) for i in range(len(items)) for j in range(i + 1, len(items))]
-
-
-def _zip(a: Arguments) -> Value:
-    left, right = a.listed(0), a.listed(1)
-    if len(left) != len(right):
-        raise a.world.maker.lengths_differ(a.subjects, a.span, [argument.value for argument in a.call.arguments])
-    return ListValue(tuple(ListValue(pair) for pair in zip(left, right, strict=True)))
-
-
-def _range(a: Arguments) -> Value:
-    """The whole numbers below the given one, from 0: a list for as many steps as an option asks for."""
-    length = constant_value(a.subject_node(a.subjects[0]))
-    if length is None or length.denominator != 1 or not 0 <= length <= LONGEST_RANGE:
-        message = f"`range` needs a whole number from 0 to {LONGEST_RANGE} that is known while compiling."
-        raise a.problem("wrong-type", message, a.spans[0], fix="range(10)")
-    return ListValue(tuple(a.world.maker.number(number, a.span) for number in range(int(length))))
-
-
-def _fold(a: Arguments) -> Value:
-    step = a.subjects[0]
-    if not isinstance(step, Function):
-        message = f"`fold` needs a function of two as its step, and this is {describe_value(step)}."
-        step = "let step(so_far, next) = (so_far + next) / 2"
-        raise a.problem("wrong-type", message, a.spans[0], fix=f"({step} in fold(step, {a.spans[1].text}))")
-    items = a.listed(1)
-    if "start" in a.options:
-        items.insert(0, a.options["start"])
-    if not items:
-        fix = f"fold({a.spans[0].text}, {a.spans[1].text}, start = 0)"
-        raise a.problem("empty-list", "`fold` of an empty list needs a `start`.", a.span, fix)
-    total = items[0]
-    for item in items[1:]:
-        total = calls.apply_to(a.world, step, [total, item], a.span, a.spans[1])
-    return total
-
-
 # ---- structure
 
 
@@ -377,10 +268,6 @@ def _saved(kind: str) -> Make:
     return lambda a: Saved(kind, a.subject_node(a.subjects[0]))
 
 
-def _reversed(items: list[Value]) -> list[Value]:
-    return items[::-1]
-
-
 FUNCTIONS: dict[str, Primitive] = {
     **{
         op: Primitive("x", (), _elementwise(op), doc)
@@ -402,16 +289,16 @@ FUNCTIONS: dict[str, Primitive] = {
     "rank": Primitive("x", ("per",), _statistic("rank"), "each value's place from 0 in ascending order"),
     "order": Primitive("place x", ("per",), _order, "the value at that place, from 0, in ascending order"),
     "chance": Primitive("share x", ("seed",), _chance, "1 with that chance for each weight of x, else 0"),
-    "count": Primitive("list", (), _count, "how many items a list has"),
-    "first": Primitive("list", (), _part(lambda items: items[0]), "a list's first item"),
-    "last": Primitive("list", (), _part(lambda items: items[-1]), "a list's last item"),
-    "rest": Primitive("list", (), _part(lambda items: items[1:]), "a list without its first item"),
-    "reverse": Primitive("list", (), _part(_reversed), "a list from its end"),
+    "count": Primitive("list", (), lists.count, "how many items a list has"),
+    "first": Primitive("list", (), lists.part(lambda items: items[0]), "a list's first item"),
+    "last": Primitive("list", (), lists.part(lambda items: items[-1]), "a list's last item"),
+    "rest": Primitive("list", (), lists.part(lambda items: items[1:]), "a list without its first item"),
+    "reverse": Primitive("list", (), lists.part(lists.backwards), "a list from its end"),
     "one_of": Primitive("choices text", (), _one_of, "the text, which must be one of the choices"),
-    "pairs": Primitive("list", (), _part(_pairs), "all pairs of a list's items, each a list of two"),
-    "zip": Primitive("list list", (), _zip, "two lists item by item, each a list of two"),
-    "range": Primitive("length", (), _range, "the whole numbers from 0 that are less than `length`"),
-    "fold": Primitive("step list", ("start",), _fold, "step by step through a list, from the first item or `start`"),
+    "pairs": Primitive("list", (), lists.part(lists.pairs), "all pairs of a list's items, each a list of two"),
+    "zip": Primitive("list list", (), lists.zipped, "two lists item by item, each a list of two"),
+    "range": Primitive("length", (), lists.whole_numbers, "the whole numbers from 0 that are less than `length`"),
+    "fold": Primitive("step list", ("start",), lists.fold, "step by step through a list, from `start` if given"),
     "stack": Primitive("pieces", ("ends",), _stack, "slices of layers on each other"),
     "select": Primitive("pattern x", (), _by_pattern("select"), "only the tensors whose names match"),
     "drop": Primitive("pattern x", (), _by_pattern("drop"), "all tensors but those whose names match"),

@@ -1,0 +1,75 @@
+"""The primitives that take lists apart and go through them, as makers of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mergelang.graph.node import constant_value
+from mergelang.lower import calls
+from mergelang.lower.call import Arguments, Make
+from mergelang.lower.values import Function, ListValue, Value, describe_value
+
+LONGEST_RANGE = 1000  # a list is unrolled into the graph, which is meant to fit on a page
+
+
+def count(a: Arguments) -> Value:
+    return a.world.maker.number(len(a.listed()), a.span)
+
+
+def part(cut: Callable[[list[Value]], list[Value] | Value]) -> Make:
+    def make(a: Arguments) -> Value:
+        items = a.listed()
+        if not items:
+            raise empty(a)
+        part = cut(items)
+        return ListValue(tuple(part)) if isinstance(part, list) else part
+
+    return make
+
+
+def pairs(items: list[Value]) -> list[Value]:
+    return [ListValue((items[i], items[j])) for i in range(len(items)) for j in range(i + 1, len(items))]
+
+
+def zipped(a: Arguments) -> Value:
+    left, right = a.listed(0), a.listed(1)
+    if len(left) != len(right):
+        raise a.world.maker.lengths_differ(a.subjects, a.span, [argument.value for argument in a.call.arguments])
+    return ListValue(tuple(ListValue(pair) for pair in zip(left, right, strict=True)))
+
+
+def whole_numbers(a: Arguments) -> Value:
+    """The whole numbers below the given one, from 0: a list for as many steps as an option asks for."""
+    length = constant_value(a.subject_node(a.subjects[0]))
+    if length is None or length.denominator != 1 or not 0 <= length <= LONGEST_RANGE:
+        message = f"`range` needs a whole number from 0 to {LONGEST_RANGE} that is known while compiling."
+        raise a.problem("wrong-type", message, a.spans[0], fix="range(10)")
+    return ListValue(tuple(a.world.maker.number(number, a.span) for number in range(int(length))))
+
+
+def fold(a: Arguments) -> Value:
+    step = a.subjects[0]
+    if not isinstance(step, Function):
+        message = f"`fold` needs a function of two as its step, and this is {describe_value(step)}."
+        step = "let step(so_far, next) = (so_far + next) / 2"
+        raise a.problem("wrong-type", message, a.spans[0], fix=f"({step} in fold(step, {a.spans[1].text}))")
+    items = a.listed(1)
+    if "start" in a.options:
+        items.insert(0, a.options["start"])
+    if not items:
+        fix = f"fold({a.spans[0].text}, {a.spans[1].text}, start = 0)"
+        raise a.problem("empty-list", "`fold` of an empty list needs a `start`.", a.span, fix)
+    total = items[0]
+    for item in items[1:]:
+        total = calls.apply_to(a.world, step, [total, item], a.span, a.spans[1])
+    return total
+
+
+def backwards(items: list[Value]) -> list[Value]:
+    return items[::-1]
+
+
+def empty(a: Arguments) -> Exception:
+    several = a.world.maker.examples.of("Model", 1)
+    message = f"`{a.call.function}` of an empty list is not defined."
+    return a.problem("empty-list", message, a.span, f"{a.call.function}({several})")
