@@ -98,4 +98,4 @@ def test_a_misspelt_choice_is_refused_with_the_nearest(call: str, nearest: str) 
     with pytest.raises(ml.Problem) as raised:
         ml.compile(recipe)
     assert raised.value.slug == "unknown-choice"
-    assert raised.value.fix is not None and raised.value.fix.endswith(f'= "{nearest}"')
+    assert raised.value.fix is not None and raised.value.fix.endswith(f'"{nearest}"')

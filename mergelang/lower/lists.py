@@ -17,6 +17,8 @@ def count(a: Arguments) -> Value:
 
 
 def part(cut: Callable[[list[Value]], list[Value] | Value]) -> Make:
+    """A maker of what `cut` leaves of a list that must not be empty."""
+
     def make(a: Arguments) -> Value:
         items = a.listed()
         if not items:
@@ -32,6 +34,7 @@ def pairs(items: list[Value]) -> list[Value]:
 
 
 def zipped(a: Arguments) -> Value:
+    """Two lists item by item, each a list of two."""
     left, right = a.listed(0), a.listed(1)
     if len(left) != len(right):
         raise a.world.maker.lengths_differ(a.subjects, a.span, [argument.value for argument in a.call.arguments])
@@ -48,6 +51,7 @@ def whole_numbers(a: Arguments) -> Value:
 
 
 def fold(a: Arguments) -> Value:
+    """What the step makes of the items one after the other."""
     step = a.subjects[0]
     if not isinstance(step, Function):
         message = f"`fold` needs a function of two as its step, and this is {describe_value(step)}."
@@ -70,6 +74,7 @@ def backwards(items: list[Value]) -> list[Value]:
 
 
 def empty(a: Arguments) -> Exception:
+    """The Problem of an empty list where an item is needed."""
     several = a.world.maker.examples.of("Model", 1)
     message = f"`{a.call.function}` of an empty list is not defined."
     return a.problem("empty-list", message, a.span, f"{a.call.function}({several})")
