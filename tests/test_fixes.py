@@ -2,16 +2,77 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from pasting import pasted
 
 import mergelang as ml
+from mergelang.explain.entries import entries
+from mergelang.lower.recipe import check_definitions
+from mergelang.lower.settings import Given, Setting, Several
+from mergelang.pipeline import compile_text
 from mergelang.plan.build import Request
 from mergelang.problem import Problem
-from mergelang.span import Span
+from mergelang.span import SourceText, Span
+from mergelang.syntax.parse import parse_recipe
 
 WEIGHTS = {"norm": torch.ones(2), "mlp.w": torch.ones(2)}
 MODELS = {name: WEIGHTS for name in "abc"}
+
+BAD_RECIPES = sorted((Path(__file__).parent / "mistakes").glob("*.merge"))
+SYNTAX = {entry.slug for entry in entries().values() if entry.area == "syntax"}
+# What the recipes in `mistakes/` name and do not define.
+NAMES: dict[str, Setting] = {
+    **{name: Given(name) for name in ("base", "a", "b", "c", "math", "code", "chat", "llama")},
+    **{name: Several((Given("a"), Given("b"))) for name in ("models", "tasks", "xs")},
+}
+# A fix that is an example to follow: why nothing that can be pasted follows from the text.
+EXAMPLES = {
+    "dotted-name": "what the point was to mean is unknown",
+    "else-last": "which arms come first is a choice",
+    "import-not-found": "where the file is, only its writer knows",
+    "lambda": "the function needs a place of its own",
+    "stray-word": "the words that belong to it are missing",
+    "too-deep": "which parts get names is a choice",
+}
+
+
+def fault(text: str, of: str) -> Problem | None:
+    """What is wrong with the text: as far as its grammar goes for a mistake in that, else as far as types go."""
+    try:
+        if of in SYNTAX:
+            parse_recipe(SourceText("pasted", text))
+        else:
+            check_definitions(compile_text(text, "pasted", settings=NAMES).lowered)
+    except Problem as problem:
+        return problem
+    return None
+
+
+def cured(problem: Problem, times: int = 3) -> bool:
+    """Whether each thing to try leaves nothing wrong; the same mistake elsewhere in the text may be cured likewise."""
+    return all(any(_is_cured(text, problem, times) for text in texts) for texts in pasted(problem))
+
+
+def _is_cured(text: str, before: Problem, times: int) -> bool:
+    after = fault(text, before.slug)
+    if after is None:
+        return True
+    return times > 1 and after.slug == before.slug and str(after.place) != str(before.place) and cured(after, times - 1)
+
+
+@pytest.mark.parametrize("recipe", BAD_RECIPES, ids=lambda path: path.stem)
+def test_a_bad_recipe_is_right_once_its_fix_is_pasted(recipe: Path) -> None:
+    problem = fault(recipe.read_text(encoding="utf-8"), recipe.stem)
+    assert problem is not None and problem.slug == recipe.stem
+    assert problem.fix
+    assert recipe.stem in EXAMPLES or cured(problem)
+
+
+def test_only_faults_that_there_are_have_examples_for_fixes() -> None:
+    assert {path.stem for path in BAD_RECIPES} >= EXAMPLES.keys()
 
 
 def told(recipe: str, **models: dict[str, torch.Tensor]) -> Problem:
@@ -168,3 +229,60 @@ def test_tensors_of_other_shapes_are_left_out_of_both_models() -> None:
     problem = told("mean([a, b])", a=LAYERED, b=wide)
     assert (problem.slug, problem.fix) == ("shapes-differ", 'drop("layers.**", ...)')
     ml.compile('mean([drop("layers.**", a), drop("layers.**", b)])', a=LAYERED, b=wide).plan()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "slug", "part", "fix"),
+    [
+        ("c + sce([])", "empty-list", "[]", "[a - c, b - c]"),
+        ("c + model_stock([a - c])", "empty-list", "[a - c]", "[a - c, b - c]"),
+        ("c + dare(p = 1, a - c)", "zero-divisor", "1", "90%"),
+        ("c + dare_ties(p = 1, [a - c])", "zero-divisor", "1", "90%"),
+        ("linear(weights = [1, -1], [a, b])", "zero-divisor", "[1, -1]", "[1 for m in [a, b]]"),
+        ("c + ties(weights = [1, 2], [a - c])", "lengths-differ", "[1, 2]", "[1 for x in [a - c]]"),
+        ('c + ties(elect = "sgn", [a - c])', "unknown-choice", '"sgn"', '"sign"'),
+    ],
+)
+def test_a_fault_inside_a_method_is_one_of_the_option_that_causes_it(
+    recipe: str, slug: str, part: str, fix: str
+) -> None:
+    problem = told(recipe)
+    assert isinstance(problem.place, Span)
+    assert (problem.slug, problem.place.text, problem.fix) == (slug, part, fix)
+    (line,) = problem.also
+    assert str(line).startswith("stdlib/")
+    place = problem.place
+    ml.compile(recipe[: place.start] + fix + recipe[place.end :], **MODELS).plan()
+
+
+def test_a_fault_inside_a_method_is_placed_where_the_recipes_own_def_calls_it() -> None:
+    problem = told("def thinned(x: Delta) -> Delta = dare(p = 1, x)\nmerge c + thinned(a - c)")
+    assert isinstance(problem.place, Span)
+    assert (str(problem.place).split(":")[1:], problem.place.text) == (["1", "43"], "1")
+    assert problem.message.startswith("`p` of `dare` must not make `1 - p` 0")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "slug", "fix"),
+    [
+        ("a if 1", "two-values", "if 1 then a else 0"),
+        ("merge a if c else b", "two-values", "merge if c then a else b"),
+        ("base + let x = 1 in x * (a - base)", "needs-parentheses", "base + (let x = 1 in x * (a - base))"),
+        ("param k: Number in 1..0 = 3\nmerge a", "empty-range", "param k: Number in 0..1 = 1"),
+        ("let c = f([a)", "wrong-bracket", "let c = f([a])"),
+        ("let s = match name { else => 1\nmerge b", "unclosed-bracket", "let s = match name { else => 1}"),
+    ],
+)
+def test_a_mistake_is_told_with_what_was_meant(recipe: str, slug: str, fix: str) -> None:
+    problem = fault(recipe, slug)
+    assert problem is not None
+    assert (problem.slug, problem.fix) == (slug, fix)
+
+
+def test_an_imported_folder_is_no_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "blend.merge").write_text("def blend(x: Delta) -> Delta = 2 * x")
+    with pytest.raises(Problem) as caught:
+        compile_text('import "mine"', "recipe", tmp_path)
+    assert caught.value.message == "`mine` is a folder, and an import names a file in it."
+    compile_text(str(caught.value.fix), "recipe", tmp_path)

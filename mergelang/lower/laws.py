@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # How many items a list parameter gets: enough for a majority, few enough to read a counterexample.
 LIST_LENGTH = 3
+# Types of which no value is as good as another.
+_NO_STAND_IN = ("Function", "Frame")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +118,8 @@ def _nodes(lowered: Lowered, value: Value, expr: tree.Expr) -> tuple[Node, ...]:
 
 
 def check_def(lowered: Lowered, item: tree.Def) -> None:
-    """Unfolds the definition once on stand-ins. A parameter without a type is left to the calls that use it."""
-    if any(param.type is None and param.default is None for param in item.params):
+    """Unfolds the definition once on stand-ins. What has no type, or stands for a function, is left to its calls."""
+    if any(param.default is None and (param.type is None or param.type.name in _NO_STAND_IN) for param in item.params):
         return
     function = function_of(item, dict(lowered.scope))
     bound = {}

@@ -128,7 +128,8 @@ def _step(stack: list[OpenThing], piece: Piece, before: Piece, earlier: Piece) -
     elif text in ("if", "for"):
         stack.append((text, piece))
     elif (inside, text) in _NEXT:
-        stack[-1] = (_NEXT[inside, text], piece)
+        # The last arm is still closed by the brace of its match.
+        stack[-1] = (_NEXT[inside, text], stack[-1][1] if inside == "match" else piece)
     elif (inside, text) in _DONE:
         stack.pop()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +10,11 @@ from functools import cache
 from mergelang.problem import Problem
 from mergelang.resources import folder
 from mergelang.span import Span
+from mergelang.syntax.blanks import example, filled
 from mergelang.syntax.build import Piece
 from mergelang.syntax.expected import expected
 from mergelang.syntax.failure import END, STRAY, Failure, Surroundings, open_things, piece_at, surroundings
-
-_BLANK = re.compile(r"\{(earlier|before|found|after|opener|closer|expected)\}")
-_CLOSER = {"(": ")", "[": "]", "{": "}"}
+from mergelang.syntax.stretches import Stretch, stretch
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class Mistake:
     at: str = "found"
     put: str | None = None
     over: str = "found"
-    fix: str | None = None
+    fix: str = ""  # of one that has no `put`
 
 
 @cache
@@ -76,64 +74,32 @@ def _unknown(failure: Failure) -> Problem:
     if failure.found.kind == STRAY:
         sign = failure.found.text[0]
         message = f"`{sign}` means nothing in a recipe. Names are made of the letters a to z, digits and `_`."
-        start, end = _range("found", failure)
-        return Problem("stray-character", message, failure.found.span, fix=_repaired_lines(failure, (start, end), ""))
+        fix = _repaired_lines(failure, stretch("found", failure), "")
+        return Problem("stray-character", message, failure.found.span, fix=fix)
     message = f"I did not expect {_shown(failure.found)} here. I expected {expected(failure)}."
-    return Problem("unexpected", message, failure.found.span)
+    fix = _repaired_lines(failure, stretch("found", failure), example(failure))
+    return Problem("unexpected", message, failure.found.span, fix=fix)
 
 
 def _problem(mistake: Mistake, failure: Failure) -> Problem:
-    words = _words(failure)
-    fix = None if mistake.fix is None else _filled(mistake.fix, words)
-    if mistake.put is not None and mistake.fix is None:
-        fix = _repaired_lines(failure, _range(mistake.over, failure), _filled(mistake.put, words))
-    return Problem(mistake.slug, _filled(mistake.message, words), _place(mistake.at, failure), fix=fix)
-
-
-def _filled(template: str, words: dict[str, str]) -> str:
-    # Not str.format: recipes are full of braces of their own.
-    return _BLANK.sub(lambda blank: words[blank.group(1)], template)
+    if mistake.put is None:
+        fix = filled(mistake.fix, failure)
+    else:
+        fix = _repaired_lines(failure, stretch(mistake.over, failure), filled(mistake.put, failure))
+    return Problem(mistake.slug, filled(mistake.message, failure), _place(mistake.at, failure), fix=fix)
 
 
 def repaired(mistake: Mistake, failure: Failure) -> str:
     """The whole text with the mistake's `put` in its place."""
-    start, end = _range(mistake.over, failure)
-    put = _filled(mistake.put or "", _words(failure))
-    return failure.source.text[:start] + put + failure.source.text[end:]
-
-
-def _words(failure: Failure) -> dict[str, str]:
-    at = failure.index
-    opener = open_things(failure.pieces[:at])[-1][1].text
-    return {
-        "earlier": piece_at(failure, at - 2).text, "before": piece_at(failure, at - 1).text,
-        "found": failure.pieces[at].text, "after": piece_at(failure, at + 1).text,
-        "opener": opener, "closer": _CLOSER.get(opener, ""), "expected": expected(failure),
-    }  # fmt: skip
+    start, end = stretch(mistake.over, failure)
+    return failure.source.text[:start] + filled(mistake.put or "", failure) + failure.source.text[end:]
 
 
 def _shown(piece: Piece) -> str:
     return "the end" if piece.kind == END else f"`{piece.text}`"
 
 
-def _range(over: str, failure: Failure) -> tuple[int, int]:
-    """From where to where the text is replaced."""
-    at = failure.index
-    found, after = failure.pieces[at].span, piece_at(failure, at + 1).span
-    before, earlier = piece_at(failure, at - 1).span, piece_at(failure, at - 2).span
-    return {
-        "found": (found.start, found.end),
-        "before": (before.start, found.end),
-        "earlier": (earlier.start, found.end),
-        "after": (found.start, after.end),
-        "gap": (before.end, found.start),
-        "gap-and-found": (before.end, found.end),
-        "only-before": (before.start, before.end),
-        "only-earlier": (earlier.start, earlier.end),
-    }[over]
-
-
-def _repaired_lines(failure: Failure, where: tuple[int, int], put: str) -> str:
+def _repaired_lines(failure: Failure, where: Stretch, put: str) -> str:
     """The lines of the text that the repair touches, repaired."""
     text, (start, end) = failure.source.text, where
     first = text.rfind("\n", 0, start) + 1

@@ -1,0 +1,126 @@
+"""What the blanks `{...}` of grammar/mistakes.toml stand for at a place where reading stopped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import pairwise
+
+from mergelang.syntax.expected import expected
+from mergelang.syntax.failure import END, Failure, open_things, piece_at
+from mergelang.syntax.stretches import brackets, clause, line, rest_of_clause, text_of
+
+_CLOSER = {"(": ")", "[": "]", "{": "}"}
+_SAMPLES = {
+    "STRING": '"mine.merge"', "INT": "1", "NUMBER": "1", "PERCENT": "20%", "COMPARE": "==", "DOC": "## what it is",
+    END: "",
+}  # fmt: skip
+
+
+def filled(template: str, failure: Failure) -> str:
+    """The template with its blanks filled in."""
+    # Not str.format: recipes are full of braces of their own.
+    return _BLANK.sub(lambda blank: _BLANKS[blank.group(1)](failure), template)
+
+
+def example(failure: Failure) -> str:
+    """Something that could stand where reading stopped: a name of the recipe where names can."""
+    accepted = failure.accepts()
+    if "NAME" in accepted:
+        return _a_name(failure)
+    kinds = sorted(accepted, key=lambda kind: (kind not in _SAMPLES, kind))
+    return next((_SAMPLES.get(kind) or failure.spelling.get(kind, "") for kind in kinds), "")
+
+
+def _a_name(failure: Failure) -> str:
+    before = [piece.text for piece in failure.pieces[: failure.index]]
+    if before[-1:] == ["as"]:
+        return "mine"
+    item = max((i for i, text in enumerate(before) if text == "let"), default=0)
+    names = [name for word, name in pairwise(before[:item]) if word == "let"]
+    return names[-1] if names else "base"
+
+
+def _open(failure: Failure) -> list[str]:
+    return [piece.text for _, piece in open_things(failure.pieces[: failure.index]) if piece.text in _CLOSER]
+
+
+def _opener(failure: Failure) -> str:
+    return open_things(failure.pieces[: failure.index])[-1][1].text
+
+
+def _closers(failure: Failure) -> str:
+    return "".join(_CLOSER[opener] for opener in reversed(_open(failure)))
+
+
+def _closing(failure: Failure) -> str:
+    """The bracket that is needed, before the one that stands there if that closes something further out."""
+    found, still_open = failure.pieces[failure.index].text, _open(failure)
+    outer = found in [_CLOSER[opener] for opener in still_open[:-1]]
+    return _CLOSER.get(_opener(failure), "") + (found if outer else "")
+
+
+def _named(failure: Failure) -> str:
+    """The name that the innermost open `let` gives."""
+    start = open_things(failure.pieces[: failure.index])[-1][1].span.start
+    behind = [piece.text for piece in failure.pieces if piece.span.start > start]
+    return behind[0] if behind else "base"
+
+
+def _indexed(failure: Failure) -> str:
+    """The name that the innermost open bracket stands behind."""
+    opener = open_things(failure.pieces[: failure.index])[-1][1]
+    before = [piece.text for piece in failure.pieces if piece.span.end <= opener.span.start]
+    return before[-1] if before and before[-1].isidentifier() else "models"
+
+
+def _choice(part: int, otherwise: str) -> Callable[[Failure], str]:
+    """The condition, or what follows `else`, of an `if` that stands behind its value."""
+
+    def found(failure: Failure) -> str:
+        parts = re.split(r"\belse\b", text_of(failure, rest_of_clause(failure)).removeprefix("if"), maxsplit=1)
+        return (parts[part].strip() if part < len(parts) else "") or otherwise
+
+    return found
+
+
+def _pattern(failure: Failure) -> str:
+    """A pattern for the name that stands where one must; `_` takes what is left over in other languages."""
+    found = failure.pieces[failure.index].text
+    return "else" if found == "_" else f'"**.{found}.**"'
+
+
+def _comment(failure: Failure) -> str:
+    """The doc comment at the fault as a plain one."""
+    before, found = piece_at(failure, failure.index - 1), failure.pieces[failure.index]
+    return (before if before.kind == "DOC" else found).text[1:]
+
+
+def _piece(offset: int) -> Callable[[Failure], str]:
+    return lambda failure: piece_at(failure, failure.index + offset).text
+
+
+_BLANKS: dict[str, Callable[[Failure], str]] = {
+    "earlier": _piece(-2),
+    "before": _piece(-1),
+    "found": _piece(0),
+    "after": _piece(1),
+    "opener": _opener,
+    "closer": lambda failure: _CLOSER.get(_opener(failure), ""),
+    "closers": _closers,
+    "closing": _closing,
+    "expected": expected,
+    "example": example,
+    "named": _named,
+    "indexed": _indexed,
+    "comment": _comment,
+    "condition": _choice(0, "true"),
+    "otherwise": _choice(1, "0"),
+    "pattern": _pattern,
+    "rest": lambda failure: text_of(failure, rest_of_clause(failure)),
+    "clause": lambda failure: text_of(failure, clause(failure)),
+    "inside": lambda failure: text_of(failure, brackets(failure))[1:].removesuffix("}").strip(),
+    "line": lambda failure: text_of(failure, line(failure)),
+    "requoted": lambda failure: text_of(failure, line(failure)).replace("'", '"'),
+}
+_BLANK = re.compile("\\{(" + "|".join(_BLANKS) + ")\\}")
