@@ -12,13 +12,12 @@ class Problem(Exception):
     """A fault a user can mend: where it is, what is there, what is needed, and a fix to paste.
 
     `slug` is the stable lower-case name that `mergelang explain` expands. `message` says what is there and what is
-    needed, in the user's words. `place` is the stretch of the recipe (or the file) at fault; `also` holds further
-    places that belong to the same fault (the file a `checkpoint(...)` names, the first use of a name).
+    needed, in the user's words. `fix` is what to write or do instead. `place` is the stretch of the recipe (or the
+    file) at fault; `also` holds further places that belong to the same fault (the file a `checkpoint(...)` names, the
+    first use of a name).
     """
 
-    def __init__(
-        self, slug: str, message: str, place: Place, *, fix: str | None = None, also: tuple[Place, ...] = ()
-    ) -> None:
+    def __init__(self, slug: str, message: str, place: Place, *, fix: str, also: tuple[Place, ...] = ()) -> None:
         super().__init__(message)
         self.slug = slug
         self.message = message
@@ -51,9 +50,7 @@ def _body(problem: Problem) -> list[str]:
     lines = [*_excerpt(problem.place), problem.message]
     for place in problem.also:
         lines += ["", f"See also {place}", *_excerpt(place)[:-1]]
-    if problem.fix:
-        lines += ["", *_fix(problem.fix)]
-    return [*lines, "", f"`mergelang explain {problem.slug}` tells more."]
+    return [*lines, "", *_fix(problem.fix), "", f"`mergelang explain {problem.slug}` tells more."]
 
 
 def _fix(fix: str) -> list[str]:

@@ -18,7 +18,7 @@ def pasted(problem: Problem) -> Iterator[list[str]]:
     It goes in the place of what is marked, of the call or match around it that opens in the same way, or of the lines
     that it repeats with a change; an item that gives a name may also stand before the item that needs it.
     """
-    assert isinstance(problem.place, Span) and problem.fix
+    assert isinstance(problem.place, Span)
     alternatives = problem.fix.split("\n") if problem.slug == "merge-needs-model" else [problem.fix]
     for fix in alternatives:
         yield [*_for_the_mark(problem.place, fix), *_for_lines(problem.place, fix), *_before_it(problem.place, fix)]

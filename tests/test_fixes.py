@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,9 @@ from pasting import pasted
 
 import mergelang as ml
 from mergelang.explain.entries import entries
+from mergelang.graph import rules
 from mergelang.lower.recipe import check_definitions
+from mergelang.lower.remedy import REMEDIES
 from mergelang.lower.settings import Given, Setting, Several
 from mergelang.pipeline import compile_text
 from mergelang.plan.build import Request
@@ -67,8 +71,13 @@ def _is_cured(text: str, before: Problem, times: int) -> bool:
 def test_a_bad_recipe_is_right_once_its_fix_is_pasted(recipe: Path) -> None:
     problem = fault(recipe.read_text(encoding="utf-8"), recipe.stem)
     assert problem is not None and problem.slug == recipe.stem
-    assert problem.fix
     assert recipe.stem in EXAMPLES or cured(problem)
+
+
+def test_every_fault_of_a_type_rule_has_a_remedy() -> None:
+    slugs = re.findall(r'IllTyped\(\s*"([\w-]+)"', inspect.getsource(rules))
+    assert len(slugs) > 10
+    assert set(slugs) == REMEDIES.keys()
 
 
 def test_only_faults_that_there_are_have_examples_for_fixes() -> None:
@@ -86,7 +95,6 @@ def test_weights_are_divided_by_their_exact_total(sum_: str) -> None:
     problem = told(sum_)
     assert problem.slug == "weights-not-one"
     assert "add up to 1;" not in problem.message
-    assert problem.fix is not None
     (merged,) = ml.compile(problem.fix, **MODELS).tensors(Request(precision="F64")).values()
     torch.testing.assert_close(merged, WEIGHTS)
 
@@ -108,7 +116,7 @@ def test_what_matches_nothing_is_underlined(recipe: str, part: str) -> None:
 def test_a_drop_from_one_part_becomes_one_from_the_whole() -> None:
     problem = told('drop("norm", a) + (b - c)')
     assert (problem.slug, problem.fix) == ("tensors-differ", 'drop("norm", a + (b - c))')
-    (merged,) = ml.compile(str(problem.fix), **MODELS).tensors().values()
+    (merged,) = ml.compile(problem.fix, **MODELS).tensors().values()
     assert sorted(merged) == ["mlp.w"]
 
 
@@ -144,7 +152,7 @@ def test_a_method_of_the_language_is_not_said_to_be_missing(recipe: str) -> None
 
 
 def test_a_method_can_be_stepped_through_a_list_as_the_message_says() -> None:
-    fix = str(told("fold(max, [a - c, b - c])").fix).split("\n")[-1].replace("items", "[a - c, b - c]")
+    fix = told("fold(max, [a - c, b - c])").fix.split("\n")[-1].replace("items", "[a - c, b - c]")
     (merged,) = ml.compile(f"c + ({fix})", **MODELS).tensors().values()
     torch.testing.assert_close(merged, WEIGHTS)
 
@@ -158,7 +166,7 @@ def test_a_method_can_be_stepped_through_a_list_as_the_message_says() -> None:
         ('if one_of(["a", "b"], "c") == "a" then a else b', '"c"', '"a"'),
     ],
 )
-def test_what_stands_in_a_wrong_place_is_underlined_and_named(recipe: str, part: str, fix: str | None) -> None:
+def test_what_stands_in_a_wrong_place_is_underlined_and_named(recipe: str, part: str, fix: str) -> None:
     problem = told(recipe)
     assert isinstance(problem.place, Span)
     assert (problem.place.text, problem.fix) == (part, fix)
@@ -285,4 +293,4 @@ def test_an_imported_folder_is_no_missing_file(tmp_path: Path) -> None:
     with pytest.raises(Problem) as caught:
         compile_text('import "mine"', "recipe", tmp_path)
     assert caught.value.message == "`mine` is a folder, and an import names a file in it."
-    compile_text(str(caught.value.fix), "recipe", tmp_path)
+    compile_text(caught.value.fix, "recipe", tmp_path)

@@ -42,8 +42,7 @@ def tell(problem: Problem) -> None:
     text = Text(problem.render() + "\n")
     text.highlight_regex(r"\A── .*", "bold cyan")
     text.highlight_regex(r"(?m)^ *\| +\^+$", "bold red")
-    if problem.fix:
-        text.stylize("green", text.plain.rindex("\nTry:"), text.plain.rindex("\n\n`mergelang explain"))
+    text.stylize("green", text.plain.rindex("\nTry:"), text.plain.rindex("\n\n`mergelang explain"))
     errors().print(text, soft_wrap=True)
 
 

@@ -29,7 +29,7 @@ class IllMatched:
 
 def remedy(slug: str, fault: IllMatched) -> str:
     """The operation's text as it could be meant."""
-    return _REMEDIES[slug](fault)
+    return REMEDIES[slug](fault)
 
 
 def _rewritten(fault: IllMatched, new: Callable[[Node, str], str]) -> str:
@@ -112,7 +112,7 @@ def _reach(fault: IllMatched) -> str:
     return fault.parts[-1].text
 
 
-_REMEDIES: dict[str, Callable[[IllMatched], str]] = {
+REMEDIES: dict[str, Callable[[IllMatched], str]] = {
     "adapter-needs-model": lambda fault: re.sub(
         r"on\s*=\s*(?:\w+|.*(?=\)))", f"on = {fault.examples.base()}", fault.whole.text, count=1
     ),

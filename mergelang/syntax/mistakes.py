@@ -100,12 +100,12 @@ def _shown(piece: Piece) -> str:
 
 
 def _repaired_lines(failure: Failure, where: Stretch, put: str) -> str:
-    """The lines of the text that the repair touches, repaired."""
+    """The lines of the text that the repair touches, repaired; a recipe of its own where nothing is left of them."""
     text, (start, end) = failure.source.text, where
     first = text.rfind("\n", 0, start) + 1
     last = text.find("\n", end)
     lines = text[first:start] + put + text[end : None if last < 0 else last]
-    return "\n".join(line.rstrip() for line in lines.split("\n")).strip()
+    return "\n".join(line.rstrip() for line in lines.split("\n")).strip() or "merge base"
 
 
 def _place(at: str, failure: Failure) -> Span:
