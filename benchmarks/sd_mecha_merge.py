@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import sd_mecha  # type: ignore[import-not-found]
+import sd_mecha  # type: ignore[import-not-found]  # it has an environment of its own
 import torch
 from safetensors.torch import load_file
 

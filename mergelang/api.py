@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mergelang.arguments import models_of, setting_of
 from mergelang.pipeline import Compiled, compile_file, compile_text, plan
 from mergelang.plan.build import Request
-from mergelang.plan.model import Budget, Plan
+from mergelang.plan.model import Budget, Plan, Precision
 from mergelang.problem import Problem, nothing_at
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def compile(recipe: str | Path, **lets: Let) -> Recipe:
     """A recipe from a `.merge` file or from text; `lets` set its params and lets, or give names it uses.
 
     A dict of tensors is a Model in memory, a path or a text a checkpoint on disk, a number a number, a list a list of
-    these. For a param or a let of type Text a text is that text, for one of another type but Model an expression of the
+    these. Models that the recipe does not use are left alone, so that several recipes can be compiled over the same
+    ones. For a param or a let of type Text a text is that text, for one of another type but Model an expression of the
     language. Raises Problem.
     """
     given = dict(one for name, value in lets.items() for one in models_of(name, value))
@@ -82,13 +83,24 @@ def compile(recipe: str | Path, **lets: Let) -> Recipe:
     return Recipe(compiled, given)
 
 
-def merge(expression: str, *, precision: str | None = None, **models: Let) -> dict[str, torch.Tensor]:
-    """The Model that an expression makes of dicts of tensors: `merge("0.5 * a + 0.5 * b", a=one, b=other)`."""
-    outputs = compile(expression, **models).tensors(Request(precision=precision, budget=Budget(threads=1)))
+def merge(expression: str, *, precision: Precision | None = None, **models: Let) -> dict[str, torch.Tensor]:
+    """The Model that an expression makes of dicts of tensors: `merge("0.5 * a + 0.5 * b", a=one, b=other)`.
+
+    Each Model is one that the expression uses. Raises Problem, `unknown-setting` for one that it does not.
+    """
+    recipe = compile(expression, **models)
+    for name in recipe.compiled.lowered.left_over:
+        raise _left_over(name)
+    outputs = recipe.tensors(Request(precision=precision, budget=Budget(threads=1)))
     if len(outputs) != 1:
         message = f"This makes {len(outputs)} models, and `merge` gives one. `compile` gives them by name."
         raise Problem("several-merges", message, nothing_at("merge"), fix=f'compile(...).tensors()["{min(outputs)}"]')
     return next(iter(outputs.values()))
+
+
+def _left_over(name: str) -> Problem:
+    message = f"The expression has no name `{name}`, so the Model that is given under it would change nothing."
+    return Problem("unknown-setting", message, nothing_at(f"<{name}>"), fix=f"leave `{name}` out")
 
 
 def _as_file(recipe: str | Path) -> Path | None:

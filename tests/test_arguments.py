@@ -84,5 +84,13 @@ def test_a_setting_that_changes_nothing_is_told(recipe: str, unused: Any) -> Non
     assert told(recipe, x=ONE, y=OTHER, zz=unused).slug == "unknown-setting"
 
 
-def test_models_may_be_left_over() -> None:
-    assert ml.merge("mean([x, y])", x=ONE, y=OTHER, zz=ONE)["w"].tolist() == [2.0, 4.0]
+@pytest.mark.parametrize("unused", [ONE, [ONE, OTHER]])
+def test_a_model_that_a_merge_does_not_use_is_told(unused: Any) -> None:
+    with pytest.raises(Problem) as caught:
+        ml.merge("mean([x, y])", x=ONE, y=OTHER, zz=unused)
+    assert (caught.value.slug, caught.value.fix) == ("unknown-setting", "leave `zz` out")
+
+
+def test_several_recipes_can_be_compiled_over_the_same_models() -> None:
+    family = {"x": ONE, "y": OTHER}
+    assert [len(ml.compile(text, **family).tensors()) for text in ("mean([x, y])", "x")] == [1, 1]

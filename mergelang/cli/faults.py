@@ -30,7 +30,7 @@ class Faults(click.Group):
             ctx.exit(INTERRUPTED)
         except (click.exceptions.Exit, click.ClickException, BrokenPipeError):
             raise
-        except Exception as fault:
+        except Exception as fault:  # every other one is a fault of ours, and none may end in a traceback
             _ours(fault, bool(ctx.params.get("debug")))
             ctx.exit(OURS)
 

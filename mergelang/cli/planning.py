@@ -45,11 +45,14 @@ def planning_options(command: Command) -> Command:
 
 def request_of(given: dict[str, object]) -> Request:
     """The request that the options make; what is not given keeps its default."""
+    import msgspec
+
     from mergelang.plan.build import Request
     from mergelang.plan.model import Budget
 
     kept = {name: given[name] for name in ("dtype", "precision", "allow_nonfinite") if given.get(name)}
-    return Request(budget=budget_of(given, Budget(threads=_cores())), **kept)  # type: ignore[arg-type]
+    request = Request(budget=budget_of(given, Budget(threads=_cores())))
+    return msgspec.structs.replace(request, **kept)
 
 
 def budget_of(given: dict[str, object], before: Budget) -> Budget:

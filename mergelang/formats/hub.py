@@ -29,7 +29,8 @@ def hub_folder(ref: str, near: str | None, place: Place, complete: bool = True) 
         message = f'There is no folder "{ref}" here, and without huggingface_hub the hub cannot be asked.'
         raise Problem("not-found", message, place, fix=_fix(near, "pip install 'mergelang[hub]'")) from None
     name, _, revision = ref.partition("@")
-    # The hub's library raises errors of its own, of requests or httpx, of the system and of its name rules.
+    # As wide as `Exception`: the hub's library raises errors of its own, which changed between its versions, of
+    # requests or httpx, of the system and of its name rules. None of them is ours, and all mean that there is no model.
     for local in (True, False) if complete else (False,):
         try:
             folder = huggingface_hub.snapshot_download(

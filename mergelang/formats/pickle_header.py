@@ -72,7 +72,8 @@ def _load(path: str) -> object:
     except OSError as error:
         raise blocked(path, error, "read") from None
     except Exception as fault:
-        # Whatever a damaged or hostile pickle makes the unpickler raise, nothing of it has been run.
+        # As wide as `Exception`: a damaged or hostile pickle chooses what the unpickler raises (KeyError, IndexError,
+        # struct.error, RuntimeError, ...). Nothing of it has been run.
         raise _refused(path, str(fault)) from None
 
 

@@ -35,6 +35,7 @@ class Lowered:
     scope: dict[str, Value]
     module: tree.Module
     knobs: dict[str, tree.Knob] = field(default_factory=dict)
+    left_over: list[str] = field(default_factory=list)  # names given a Model in memory that the recipe does not use
 
     @property
     def graph(self) -> Graph:
@@ -52,14 +53,16 @@ def lower_recipe(module: tree.Module, folder: Path, settings: Mapping[str, Setti
 def _given_names(lowered: Lowered, settings: Mapping[str, Setting], imported: set[str]) -> None:
     """Settings of no item are names that the recipe can use; those of an item replace its value.
 
-    Models in memory may be left over, so that several recipes can be tried on the same ones.
+    Models in memory that it does not use are noted: whether that is a fault depends on how they were given.
     """
     written = {i.name for i in lowered.module.items if isinstance(i, tree.Let | tree.Knob)}
-    used = set() if written else {use.name for use in unresolved(lowered.module, Words((), ()), ())}
+    used = {use.name for use in unresolved(lowered.module, Words((), ()), ())}
     for name, setting in settings.items():
         if name in written | imported:
             continue
-        if not uses_models(setting) and name not in used:
+        if uses_models(setting) and name not in used:
+            lowered.left_over.append(name)
+        if not uses_models(setting) and (written or name not in used):
             raise Problem(
                 "unknown-setting",
                 f"The recipe has no `let` or `param` called `{name}` to set.{did_you_mean(name, written | imported)}",

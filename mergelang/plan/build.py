@@ -27,6 +27,7 @@ from mergelang.plan.model import (
     PlannedInput,
     PlannedOutput,
     PlannedTensor,
+    Precision,
     Program,
     ScalarStep,
     Stage,
@@ -54,7 +55,7 @@ RESIDENT_SHARE = 4
 class Request(Data, frozen=True):
     """What a plan is asked for beside the recipe: how to compute and what to save as. None of it is in a recipe."""
 
-    precision: str | None = None  # None: F64 where an input has such weights, else F32
+    precision: Precision | None = None  # None: F64 where an input has such weights, else F32
     dtype: str | None = None  # of the outputs; None keeps each tensor's own
     allow_nonfinite: bool = False
     budget: Budget = Budget()
@@ -84,7 +85,7 @@ def build_plan(
         outputs=outputs,
         programs=tuple(planner.programs),
         stages=stages,
-        precision=request.precision or _precision(inputs),  # type: ignore[arg-type]
+        precision=request.precision or _precision(inputs),
         allow_nonfinite=request.allow_nonfinite,
         budget=request.budget,
     )
@@ -105,7 +106,7 @@ def _staged(planner: _Planner, graph: Graph, outputs: Sequence[PlannedOutput]) -
         raise Problem("zero-divisor", message, place, fix=fixes.divided_by_more(place)) from None
 
 
-def _precision(inputs: Sequence[Checkpoint]) -> str:
+def _precision(inputs: Sequence[Checkpoint]) -> Precision:
     return "F64" if any(info.dtype == "F64" for one in inputs for info in one.tensors.values()) else "F32"
 
 

@@ -24,6 +24,7 @@ CHUNK = 65536
 
 Scalar = float | str  # a number, or the name of a model-wide value that an earlier stage computes
 AttrValue = int | float | str
+Precision = Literal["F32", "F64"]  # what a run computes in
 
 
 class Data(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -225,7 +226,7 @@ class Plan(Data, frozen=True):
     outputs: tuple[PlannedOutput, ...]
     programs: tuple[Program, ...]
     stages: tuple[Stage, ...]
-    precision: Literal["F32", "F64"] = "F32"
+    precision: Precision = "F32"
     allow_nonfinite: bool = False
     budget: Budget = Budget()
     costs: Costs = Costs()

@@ -115,7 +115,7 @@ class _Compiler:
         for index, root in enumerate(self.roots):
             if root.stat and root.expression.phase == number:
                 yield Fold(
-                    kind=root.kind,  # type: ignore[arg-type]
+                    kind=root.kind,  # type: ignore[arg-type]  # a root that feeds a statistic is of a kind that folds
                     source=self.register[id(root.expression)],
                     state=len(self.register) + index,
                     stat=stats.index(root.stat),

@@ -10,7 +10,7 @@ import msgspec
 
 from mergelang import __version__
 from mergelang.formats.header import read_header
-from mergelang.plan.model import Plan, PlannedOutput
+from mergelang.plan.model import Plan, PlannedOutput, Precision
 from mergelang.problem import Problem
 from mergelang.run.card import Parent
 from mergelang.run.hashes import fast_hash
@@ -50,7 +50,7 @@ class Record(msgspec.Struct, frozen=True):
     output: str
     settings: dict[str, str]
     dtype: str | None
-    precision: str
+    precision: Precision
     allow_nonfinite: bool
     shard_bytes: int
     inputs: tuple[Origin, ...]

@@ -54,7 +54,8 @@ def _count(piece: Piece) -> int:
 
 def _item(span: Span, parts: Parts) -> tree.Item:
     doc, item = parts
-    return replace(item, doc=doc) if doc else item  # type: ignore[no-any-return]
+    documented: tree.Item = replace(item, doc=doc) if doc else item
+    return documented
 
 
 def _doc(span: Span, parts: Parts) -> tuple[str, ...]:

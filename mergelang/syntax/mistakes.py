@@ -46,7 +46,7 @@ def _mistake(entry: dict[str, object]) -> Mistake:
         examples = [example.replace("{word}", word) for example in examples for word in words]
     agree = entry.pop("agree")
     assert isinstance(agree, list)
-    return Mistake(agree=tuple(agree), examples=tuple(examples), **entry)  # type: ignore[arg-type]
+    return Mistake(agree=tuple(agree), examples=tuple(examples), **entry)  # type: ignore[arg-type]  # the rest of an entry are texts
 
 
 Fails = Callable[[str], Failure]

@@ -13,7 +13,8 @@ from mergelang.span import Span
 
 
 def _span() -> Span:
-    return field(compare=False, repr=False, kw_only=True)  # type: ignore[no-any-return]
+    span: Span = field(compare=False, repr=False, kw_only=True)
+    return span
 
 
 # ---- expressions
