@@ -48,7 +48,8 @@ def _case(entry: dict[str, object]) -> Case:
     inputs = entry["inputs"]
     assert isinstance(inputs, dict)
     models = {name: VECTORS / "models" / f"{stored}.safetensors" for name, stored in inputs.items()}
-    expected = {key.removeprefix("out/"): value for key, value in saved.items() if key.startswith("out/")}
+    output = f"{entry.get('output', 'out')}/"
+    expected = {key.removeprefix(output): value for key, value in saved.items() if key.startswith(output)}
     recipe = RECIPES[method][name]
     tolerance, flips = float(str(entry["tolerance"])), int(str(entry.get("flips", 0)))
     return Case(str(entry["id"]), recipe, models, _fields(saved), expected, tolerance, flips)

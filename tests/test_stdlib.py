@@ -88,6 +88,11 @@ CHOICES = [
     ('mwa(by = "lose", [1], [a]) - base', "loss"),
     ('mwa(form = "expp", [1], [a]) - base', "exp"),
     ('ram_plus(share = "rato", [a - base])', "ratio"),
+    ('emr_task(average = "tensors", [a - base], a - base)', "tensor"),
+    ('compeft(value = "means", a - base)', "mean"),
+    ('codiemb(grain = "tensors", [a - base])', "tensor"),
+    ('fisher(normalize = "models", [raw(a)], [a]) - base', "model"),
+    ('fisher(smooth = "raised", [raw(a)], [a]) - base', "raise"),
     ('model_stock(average = "angles", [a - base, a - base])', "angle"),
 ]
 
