@@ -9,7 +9,7 @@ from mergelang.graph.node import Node, constant_value
 from mergelang.graph.types import is_plain
 from mergelang.lower import builtins, calls, frames
 from mergelang.lower.arms import check_arms
-from mergelang.lower.near import did_you_mean, nearest
+from mergelang.lower.near import nearest
 from mergelang.lower.rewrite_text import atom
 from mergelang.lower.values import Frame, Function, ListValue, ScopeWord, Value, describe_value
 from mergelang.lower.world import Scope, World
@@ -91,11 +91,19 @@ def unknown_name(world: World, scope: Scope, name: str, span: Span, within: Span
     kind = "name" if within is span else "method"
     if kind == "name" and name in builtins.FUNCTIONS:
         return _bare_method(world, name, span)
-    known = [*scope, *world.library.names(), *builtins.FUNCTIONS, *builtins.CONSTANTS]
-    message = f"There is no {kind} `{name}` here.{did_you_mean(name, known)}"
-    near = nearest(name, known)
+    near = _nearest_of_kind(world, scope, name, kind)
+    message = f"There is no {kind} `{name}` here." + (f" Did you mean `{near}`?" if near else "")
     fix = renamed(within.text, name, near) if near else _written_before(name, kind)
     return world.maker.problem(f"unknown-{kind}", message, span, fix)
+
+
+def _nearest_of_kind(world: World, scope: Scope, name: str, kind: str) -> str | None:
+    """The nearest method for a call, the nearest value for a name; methods of the library can be values too."""
+    methods = [*world.library.names(), *builtins.FUNCTIONS]
+    own = [known for known in scope if known not in methods]
+    if kind == "method":
+        return nearest(name, [*own, *methods])
+    return nearest(name, [*own, *builtins.CONSTANTS]) or nearest(name, world.library.names())
 
 
 def _written_before(name: str, kind: str) -> str:

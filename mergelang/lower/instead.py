@@ -38,8 +38,9 @@ def value_instead(examples: Examples, value: Value, text: str) -> str:
         return value
     if isinstance(value, str | Saved | Frame):
         return _model(examples, value, text)
-    if isinstance(value, Function) and len(value.params) == 1:
-        return f"{text}({examples.change()})"
+    if isinstance(value, Function):
+        types = [param.type for param in value.params if param.default is None]
+        return f"{text}({', '.join(examples.of(t.name, t.depth) if t else examples.of('Delta') for t in types)})"
     return _number(value, text)
 
 
