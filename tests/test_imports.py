@@ -59,3 +59,45 @@ def test_the_command_line_sets_it_too(folder: Path) -> None:
     told = [CliRunner().invoke(mergelang, ["compile", str(recipe), "--set", f"mine.k={k}"]) for k in ("0.2", "0.5")]
     assert [result.exit_code for result in told] == [0, 0]
     assert told[0].output != told[1].output
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> Path:
+    """A recipe and a file in another folder that opens models; `one` of the two folders has other weights."""
+    for place, model in (("one", ONE), ("parts/one", OTHER), ("parts/deep/two", OTHER)):
+        (tmp_path / place).mkdir(parents=True)
+        save_file(model, tmp_path / place / "model.safetensors")
+    (tmp_path / "parts" / "deep" / "family.merge").write_text(
+        'let own = checkpoint("../one")\nlet two = checkpoint("two")\n'
+        "def opened(path: Text) -> Model = checkpoint(path)\n"
+    )
+    (tmp_path / "r.merge").write_text(
+        'import "parts/deep/family.merge" as f\nmerge mean([f.own, f.two, f.opened("one"), checkpoint("one")])\n'
+    )
+    return tmp_path
+
+
+def test_a_path_is_seen_from_the_file_it_stands_in(family: Path) -> None:
+    recipe = ml.compile(family / "r.merge")
+    assert [one.ref for one in recipe.compiled.graph.inputs] == ["../one", "two", "one"]
+    assert [one.ref for one in recipe.plan().inputs] == ["parts/one", "parts/deep/two", "one"]
+    (model,) = recipe.tensors().values()
+    assert float(model["w"][0, 0]) == 0.5
+
+
+def test_an_output_of_imported_models_is_locked_run_and_rebuilt(family: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(family)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(family / "cache"))
+    for command in ("lock r.merge", "run r.merge -o out", "verify out --rebuild"):
+        result = CliRunner().invoke(mergelang, command.split())
+        assert result.exit_code == 0, result.output
+    assert "`parts/deep/two`" in (family / "out" / "README.md").read_text()
+
+
+def test_a_missing_model_of_an_imported_file_is_told_there(family: Path) -> None:
+    (family / "parts" / "deep" / "family.merge").write_text('let own = checkpoint("./three")\nlet two = own\n')
+    (family / "r.merge").write_text('import "parts/deep/family.merge" as f\nmerge f.own\n')
+    with pytest.raises(Problem) as caught:
+        ml.compile(family / "r.merge").plan()
+    assert caught.value.slug == "not-found"
+    assert str(caught.value.place).startswith("parts/deep/family.merge:1")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mergelang.formats.adapter_source import open_adapter
+from mergelang.formats.hub import is_hub_name
 from mergelang.formats.open import open_source
 from mergelang.formats.protocols import Source
 from mergelang.problem import Problem
@@ -25,6 +27,8 @@ class Named(Protocol):
     def kind(self) -> str: ...
     @property
     def place(self) -> Place: ...
+    @property
+    def folder(self) -> Path | None: ...
 
 
 def open_inputs(inputs: Sequence[Named], folder: Path, given: Mapping[str, Mapping[str, torch.Tensor]]) -> list[Source]:
@@ -40,11 +44,21 @@ def open_inputs(inputs: Sequence[Named], folder: Path, given: Mapping[str, Mappi
     return opened
 
 
+def _path(one: Named, folder: Path) -> str:
+    """The input as seen from the recipe's folder, so that records and locks name it wherever it was written."""
+    if one.folder is None:
+        return one.ref
+    path = one.folder / one.ref
+    if one.ref.startswith(("/", "~")) or (is_hub_name(one.ref) and not path.exists()):
+        return one.ref
+    return os.path.relpath(path, os.path.realpath(folder))
+
+
 def _open(one: Named, folder: Path, given: Mapping[str, Mapping[str, torch.Tensor]]) -> Source:
     if one.kind == "adapter":
-        return open_adapter(one.ref, folder, one.place)
+        return open_adapter(_path(one, folder), folder, one.place)
     if one.kind != "given":
-        return open_source(one.ref, folder, one.place)
+        return open_source(_path(one, folder), folder, one.place)
     if one.ref not in given:
         message = f"`{one.ref}` is a Model in memory, and none was given under this name."
         raise Problem("not-given", message, one.place, fix=f"compile(recipe, {one.ref}=tensors)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 
 from mergelang.graph.affine import Weight
 from mergelang.graph.ops import OPS
@@ -47,6 +48,7 @@ class Input:
     ref: str  # what the recipe says: a path, a hub name, or the name of a Python argument
     kind: str  # "checkpoint", "adapter", "fields" (plain numbers keyed like the model), or "given" from Python
     place: SourcePlace
+    folder: Path | None = None  # what a path is seen from, where that is an imported file's folder
 
 
 @dataclass(frozen=True, slots=True)

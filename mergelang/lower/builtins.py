@@ -249,7 +249,7 @@ def _rename(a: Arguments) -> Value:
 
 
 def _open(kind: str) -> Make:
-    return lambda a: a.world.open(kind, a.text(0), a.span)
+    return lambda a: a.world.open(kind, a.text(0), a.span, said=a.spans[0])
 
 
 def _adapter(a: Arguments) -> Value:
@@ -261,7 +261,7 @@ def _adapter(a: Arguments) -> Value:
     if not isinstance(model, Node):
         message = f"An adapter is a change to the Model it was trained on, and `on` is {describe_value(model)}."
         raise a.problem("adapter-needs-model", message, a.span, fix)
-    return a.world.open("adapter", ref, a.span, model)
+    return a.world.open("adapter", ref, a.span, model, said=a.spans[0])
 
 
 def _saved(kind: str) -> Make:

@@ -135,6 +135,7 @@ def _import(
     path, module = imported(item, folder, importing)
     before = prefix(item)
     inner = Lowered(lowered.world, {}, module)
+    lowered.world.folders[id(module.span.source)] = path.parent
     own = {name.removeprefix(before): setting for name, setting in settings.items() if name.startswith(before)}
     read_items(inner, module, path.parent, own, (*importing, path))
     for name, value in inner.scope.items():
