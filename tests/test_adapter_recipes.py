@@ -103,7 +103,8 @@ def test_methods_take_adapters_as_they_take_differences(tmp_path, method):
     tuned = {name: {n: x.double() + deltas[name][n].double() for n, x in only.items()} for name in names}
     wide = {n: x.double() for n, x in only.items()}
     text = method.replace("chat", "(m - base)").replace("code", "(n - base)")
-    wanted = ml.merge(f"{text} + base", precision="F64", base=wide, m=tuned["chat"], n=tuned["code"])
+    given = {one: tuned[name] for one, name in (("m", "chat"), ("n", "code")) if name in method}
+    wanted = ml.merge(f"{text} + base", precision="F64", base=wide, **given)
     found = made(tmp_path, f"{method} + base", names, precision="F64", dtype="F64")
     difference = (found["layers.0.q.weight"] - wanted["layers.0.q.weight"]).abs().max()
     assert float(difference) <= CLOSE
