@@ -17,7 +17,7 @@ VECTOR = 64
 # The scratch memory of a worker, in numbers per weight of a block: random words, sizes, sums in float64, and choices.
 SCRATCH_NUMBERS = 7
 # Fresh bytes per weight while a statistic within the block is taken: copies in float64, sorted values, their places.
-GATHER_BYTES = {"total": 8, "smallest": 0, "largest": 0, "order": 32, "rank": 56}
+GATHER_BYTES = {"total": 8, "smallest": 0, "largest": 0, "order": 32, "rank": 32}
 # Copies of the values that the second round of an order statistic picks, in the worst case all of a piece.
 ORDER_COPIES = 4
 _STEP = 1 << 16
