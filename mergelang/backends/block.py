@@ -14,7 +14,7 @@ from mergelang.backends import kernels
 from mergelang.backends.cut import upto_cut
 from mergelang.backends.kernels import KERNELS
 from mergelang.backends.masks import full
-from mergelang.backends.random import fill_uniform
+from mergelang.backends.random import fill_chance, fill_uniform
 from mergelang.backends.registers import Layout, allocate
 from mergelang.backends.rows import GATHERS, tensor_rank
 from mergelang.backends.scratch import Scratch
@@ -192,12 +192,15 @@ class _Binder:
         seed = int(step.attrs["seed"])
 
         def run(frame: Frame) -> None:
-            block = out(frame)
+            block, share = out(frame), probability(frame)
             words = frame.scratch.take("words", block.numel(), torch.int32)
             spare = frame.scratch.take("spare", block.numel(), torch.int32)
+            if share.dim() == 0:
+                fill_chance(block.view(-1), frame.seeds[seed], frame.start, float(share), words, spare)
+                return
             draws = frame.scratch.take("draws", block.numel(), block.dtype)
             fill_uniform(draws, frame.seeds[seed], frame.start, words, spare)
-            torch.lt(draws.view(block.shape), probability(frame), out=block)
+            torch.lt(draws.view(block.shape), share, out=block)
 
         return run
 
