@@ -280,7 +280,7 @@ class _Planner:
 
     def _root(self, job: _Job, name: str, space: Space) -> Root:
         if job.output >= 0:
-            return Root(self.table.spread(self.table.of(job.node, name, space), job.node), store=True)
+            return Root(self.table.spread(self.table.of(job.node, name, space), job.node), store=job.dtype)
         subject = job.node.args[-1]
         expression = self.table.spread(self.table.of(subject, name, space), subject)
         rank = self.table.of(job.node.args[0], name, space) if job.node.op == "order" else None

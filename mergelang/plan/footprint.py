@@ -34,7 +34,6 @@ def block_bytes(program: Program, phase: Phase, shape: tuple[int, int], itemsize
 def slots(phase: Phase, kinds: Sequence[str]) -> Counter[str]:
     """How many buffers of each kind the steps need at once, one after the other: no fewer than a backend takes."""
     last = {arg: index for index, step in enumerate(phase.steps) for arg in step.args}
-    last |= {fold.source: len(phase.steps) for fold in phase.folds}
     live, most = Counter[str](), Counter[str]()
     for index, step in enumerate(phase.steps):
         kind = kinds[step.out]

@@ -39,7 +39,8 @@ class Step(Data, frozen=True):
     task's store of that number, rounded once), `fill` (args[0] -> the kind of `out`), `chance` (args: probability; attr
     seed: index into the task's seeds -> block of 0 and 1), `sum` (args: c0, x0, c1, x1, ... -> the weighted sum, in
     order), `anchored` (the same where the coefficients add up to 1: x0 + c1*(x1 - x0) + ..., exact where all x are
-    equal), `row_total|smallest|largest|rank`, `row_order` (args: rank, x) and the same with `column_` and, for ranks,
+    equal; attr bits: all x are floats of so many bits, and the sum is only stored, as such a float),
+    `row_total|smallest|largest|rank`, `row_order` (args: rank, x) and the same with `column_` and, for ranks,
     `tensor_`, and `first` (args: count, value, cut, x -> 1 for the values at the first `count` places in ascending
     order, of which `value` is the last and `cut` says which of its equals belong to them: see Fold).
     """

@@ -48,7 +48,7 @@ class ProgramPiece:
             job.context.read(job.task.leaves[leaf], self.start * DTYPE_BITS[dtype] // 8, self.leaf_bytes(leaf))
 
     def compute(self, worker: Worker) -> None:
-        job, bound = self.job, self.phase.bound
+        job = self.job
         shares = job.start_folds(self.start)
         with worker.lane.working():
             data = PieceBytes(self, worker)
@@ -58,9 +58,9 @@ class ProgramPiece:
             for share in shares:
                 if share is not None:
                     share.settle()
-        data.check()
+        data.check(shares)
         worker.tidy()
-        if bound.sources:
+        if shares:
             job.join(shares)
 
     def _block(
@@ -70,12 +70,8 @@ class ProgramPiece:
         data.show(start, stop)
         views = worker.workspace.views(bound.layout, *job.grid.shape(stop - start))
         numbers = list(job.numbers.floats), list(job.numbers.tensors)
-        frame = Frame(views, *numbers, job.task.seeds, start, data, worker.workspace.scratch, job.grid.chunk)
-        run_block(bound, frame)
-        kinds = job.bound.program.kinds
-        for fold, source, share in zip(self.phase.phase.folds, bound.sources, shares, strict=True):
-            if source is not None and share is not None:
-                share.see(source(frame), job.grid.spots(kinds[fold.source]), worker.workspace.scratch)
+        scratch = worker.workspace.scratch
+        run_block(bound, Frame(views, *numbers, job.task.seeds, start, data, scratch, job.grid, shares))
 
     def write(self) -> None:
         task = self.job.task
