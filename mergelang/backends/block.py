@@ -13,6 +13,7 @@ from mergelang import scalars
 from mergelang.backends import kernels
 from mergelang.backends.cut import upto_cut
 from mergelang.backends.folds import Streaming
+from mergelang.backends.fused import FUSED
 from mergelang.backends.kernels import KERNELS
 from mergelang.backends.masks import full
 from mergelang.backends.random import fill_chance, fill_uniform
@@ -110,6 +111,8 @@ class _Binder:
             return [self._chance(step)]
         if step.op == "first":
             return [self._first(step)]
+        if step.op in FUSED:
+            return [_call(FUSED[step.op], self._operands(step.out, *step.args))]
         if step.op in ("sum", "combine"):
             return self._sum(step)
         if step.op == "anchored":
@@ -166,7 +169,17 @@ class _Binder:
         (first_factor, first), *rest = zip(step.args[::2], step.args[1::2], strict=True)
         out, x, factor = self._operands(step.out, first, first_factor)
         start = _call(torch_mul, [out, _widened(x, out), factor])
+        if rest and self._plain(step.out, first_factor, first, *rest[0]):
+            second = self._operands(step.out, rest[0][1])[1]
+            both = _first_two(out, x, second, first_factor, rest[0][0], start)
+            return [both, *(self._add_scaled(step.out, factor, term) for factor, term in rest[1:])]
         return [start, *(self._add_scaled(step.out, factor, term) for factor, term in rest)]
+
+    def _plain(self, out: int, *terms: int) -> bool:
+        """Whether the terms are weighted by numbers and have the shape of their sum."""
+        factors, values = terms[::2], terms[1::2]
+        kinds = {self.kind(value) for value in values}
+        return {self.kind(factor) for factor in factors} == {"scalar"} and kinds == {self.kind(out)}
 
     def _anchored(self, step: Step, temp: int) -> list[Action]:
         (_, anchor), *rest = zip(step.args[::2], step.args[1::2], strict=True)
@@ -258,6 +271,19 @@ def _call(call: Callable[..., object], operands: Sequence[Operand]) -> Action:
 
 def _scaled_call(out: Operand, factor: Callable[[Frame], Tensor | float], x: Operand) -> Action:
     return lambda frame: kernels.add_scaled(out(frame), factor(frame), x(frame))
+
+
+def _first_two(out: Operand, x: Operand, y: Operand, first: int, second: int, start: Action) -> Action:
+    """The first two terms of a sum: in one pass where the first counts once, with the same bits."""
+
+    def run(frame: Frame) -> None:
+        if frame.numbers[first] == 1:
+            torch.add(x(frame), y(frame), alpha=frame.numbers[second], out=out(frame))
+        else:
+            start(frame)
+            kernels.add_scaled(out(frame), frame.numbers[second], y(frame))
+
+    return run
 
 
 def _power(operands: Sequence[Operand], exponent: float) -> Action:

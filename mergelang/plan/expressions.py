@@ -15,6 +15,7 @@ from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain, Place, is_model, join
 from mergelang.plan import fixes
 from mergelang.plan.adapter_fit import REPLACED, UNTOUCHED
+from mergelang.plan.fused import fused
 from mergelang.plan.ranks import compared
 from mergelang.plan.space import Key, Space
 from mergelang.plan.statics import Number, Statics, ZeroDivisor, group_of, members
@@ -202,6 +203,9 @@ class Table:
                 return args[1] if number_of(args[0]) == 1 else args[0]
         if all(number_of(arg) is not None for arg in args):
             return self.number(self._scalar(op, args, attrs))
+        exponent = str(attrs["exponent"]) if op == "pow" else None
+        if (found := fused(self, op, args, exponent)) is not None:
+            return found
         return self.make(op, tuple(args), widest(args), None, **attrs)
 
     def _scalar(self, op: str, args: list[Expression], attrs: dict[str, int | float | str]) -> float:

@@ -41,8 +41,9 @@ class Step(Data, frozen=True):
     order), `anchored` (the same where the coefficients add up to 1: x0 + c1*(x1 - x0) + ..., exact where all x are
     equal; attr bits: all x are floats of so many bits, and the sum is only stored, as such a float),
     `row_total|smallest|largest|rank`, `row_order` (args: rank, x) and the same with `column_` and, for ranks,
-    `tensor_`, and `first` (args: count, value, cut, x -> 1 for the values at the first `count` places in ascending
-    order, of which `value` is the last and `cut` says which of its equals belong to them: see Fold).
+    `tensor_`, `first` (args: count, value, cut, x -> 1 for the values at the first `count` places in ascending order,
+    of which `value` is the last and `cut` says which of its equals belong to them: see Fold), `shrink` (args: x, least
+    -> x where its size is at least a number, else 0) and `clamp` (args: x, low, high -> x between two numbers).
     """
 
     op: str
