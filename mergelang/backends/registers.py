@@ -64,8 +64,9 @@ def allocate(phase: Phase, kinds: Sequence[str]) -> Layout:
 
 
 def _last_uses(phase: Phase) -> dict[int, int]:
-    # A statistic sees its register as soon as that is computed, so that it needs no memory beyond it.
-    return {arg: index for index, step in enumerate(phase.steps) for arg in step.args}
+    last = {arg: index for index, step in enumerate(phase.steps) for arg in step.args}
+    # What a statistic gathers is read after the last step.
+    return last | {fold.source: len(phase.steps) for fold in phase.folds}
 
 
 def _in_place(step: Step) -> bool:
