@@ -16,6 +16,7 @@ from benchmarks.tools import workplace
 from mergelang.api import compile
 from mergelang.backends.block import Frame, bind, numbers_of, run_block
 from mergelang.backends.workspace import Workspace
+from mergelang.plan.grid import grid_of
 from mergelang.plan.model import Phase, Plan, Program, Task
 
 # Blocks of this many weights: enough to fill a GPU, little enough that registers take less than its memory.
@@ -68,7 +69,8 @@ class Kernel:
 
     def __init__(self, program: Program, phase: Phase, task: Task, device: torch.device) -> None:
         self._count = math.prod(task.shape)
-        self._seeds = task.seeds
+        self._grid = grid_of((self._count,), "weight")
+        self._seeds, self._folds = task.seeds, len(phase.folds)
         self._bound = bind(program, phase)
         self._workspace = Workspace(torch.float32, device)
         self._numbers = numbers_of([STATISTIC] * len(program.kinds), torch.float32)
@@ -86,4 +88,6 @@ class Kernel:
             self._bytes.start = start
             views = self._workspace.views(self._bound.layout, 1, min(BLOCK, self._count - start))
             numbers = list(self._numbers.floats), list(self._numbers.tensors)
-            run_block(self._bound, Frame(views, *numbers, self._seeds, start, self._bytes, self._workspace.scratch))
+            scratch, shares = self._workspace.scratch, [None] * self._folds
+            frame = Frame(views, *numbers, self._seeds, start, self._bytes, scratch, self._grid, shares)
+            run_block(self._bound, frame)

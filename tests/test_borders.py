@@ -35,7 +35,7 @@ MAY_KNOW = {
     "syntax": (),
     "graph": (),
     "passes": ("mergelang.graph",),
-    "lower": ("mergelang.syntax", "mergelang.graph"),
+    "lower": ("mergelang.syntax", "mergelang.graph", "mergelang.recipe_text"),
     "plan": ("mergelang.graph", *FACTS),
     "backends": ("mergelang.plan.model", "mergelang.plan.grid", *FACTS),
     "formats": FACTS,

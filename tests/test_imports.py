@@ -101,3 +101,14 @@ def test_a_missing_model_of_an_imported_file_is_told_there(family: Path) -> None
         ml.compile(family / "r.merge").plan()
     assert caught.value.slug == "not-found"
     assert str(caught.value.place).startswith("parts/deep/family.merge:1")
+
+
+def test_an_imported_file_that_is_not_text_is_a_problem_that_shows_the_import(tmp_path: Path) -> None:
+    (tmp_path / "lib.merge").write_bytes(b"# caf\xe9\n")
+    recipe = tmp_path / "r.merge"
+    recipe.write_text('import "lib.merge"\nmerge one')
+    with pytest.raises(Problem) as fault:
+        ml.compile(recipe, one=ONE)
+    assert fault.value.slug == "unreadable-recipe"
+    assert "iconv" in fault.value.fix
+    assert [str(place) for place in fault.value.also] == [f"{recipe}:1:1"]

@@ -144,3 +144,19 @@ def test_an_adapters_settings_are_locked_too(home: Path) -> None:
     (home / "lora" / "adapter_config.json").write_text(json.dumps({**config, "lora_alpha": 4}))
     told = call("run", "l.merge", "-o", "third", code=2).output
     assert "locked-input-changed" in told and "adapter_config.json" in told
+
+
+def test_a_plan_is_held_to_the_lock_that_it_is_given(home: Path) -> None:
+    call("lock", "r.merge")
+    call("compile", "r.merge", "-o", "plan.json")
+    lock = ("--lock", "r.merge.lock")
+    call("run", "plan.json", "-o", "first", "-q", *lock)
+    change(home / "a" / "model.safetensors", "embed.weight")
+    found = call("run", "plan.json", "-o", "out", *lock, code=2).output
+    assert "locked-input-changed" in found
+    assert not (home / "out").exists()
+    call("run", "plan.json", "-o", "out", "-q")
+
+
+def test_a_lock_that_is_not_there_stops_the_run(home: Path) -> None:
+    assert "bad-lock" in call("run", "r.merge", "-o", "out", "--lock", "other.lock", code=2).output

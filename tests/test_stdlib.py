@@ -93,6 +93,7 @@ CHOICES = [
     ('codiemb(grain = "tensors", [a - base])', "tensor"),
     ('fisher(normalize = "models", [raw(a)], [a]) - base', "model"),
     ('fisher(smooth = "raised", [raw(a)], [a]) - base', "raise"),
+    ('adamerging(within = "clamped", [1], [a - base])', "clamp"),
     ('model_stock(average = "angles", [a - base, a - base])', "angle"),
 ]
 

@@ -12,15 +12,17 @@ from torch import Tensor
 from mergelang import scalars
 from mergelang.backends import kernels
 from mergelang.backends.cut import upto_cut
+from mergelang.backends.folds import Streaming
+from mergelang.backends.fused import FUSED
 from mergelang.backends.kernels import KERNELS
 from mergelang.backends.masks import full
-from mergelang.backends.matrices import MATRICES
-from mergelang.backends.random import fill_uniform
+from mergelang.backends.random import fill_chance, fill_uniform
 from mergelang.backends.registers import Layout, allocate
-from mergelang.backends.rows import GATHERS
+from mergelang.backends.rows import GATHERS, tensor_rank
 from mergelang.backends.scratch import Scratch
 from mergelang.backends.workspace import Views, as_numbers
-from mergelang.plan.model import CHUNK, Phase, Program, Step
+from mergelang.plan.grid import Grid
+from mergelang.plan.model import Phase, Program, Step
 
 
 class Bytes(Protocol):
@@ -44,7 +46,8 @@ class Frame:
     start: int  # the first weight's place within the tensor
     bytes: Bytes
     scratch: Scratch
-    chunk: int = CHUNK  # weights in a chunk of the tensor
+    grid: Grid
+    shares: Sequence[Streaming | None]  # per fold what gathers it; None for a scalar one, or one found already
 
 
 Action = Callable[[Frame], None]
@@ -56,16 +59,17 @@ class Bound:
     """A phase, ready to run on blocks of any shape."""
 
     actions: tuple[Action, ...]
-    sources: tuple[Operand | None, ...]  # per fold the register it gathers, None for a scalar one
     layout: Layout
 
 
 def bind(program: Program, phase: Phase) -> Bound:
-    """The phase's actions, in order."""
+    """The phase's actions, in order; each statistic sees its register as soon as that is computed."""
     binder = _Binder(program.kinds, allocate(phase, program.kinds))
-    actions = [action for index, step in enumerate(phase.steps) for action in binder.step(index, step)]
-    sources = [None if binder.kind(fold.source) == "scalar" else binder.shaped(fold.source) for fold in phase.folds]
-    return Bound(tuple(actions), tuple(sources), binder.layout)
+    actions = list[Action]()
+    for index, step in enumerate(phase.steps):
+        actions += binder.step(index, step)
+        actions += [binder.see(number, step.out) for number, fold in enumerate(phase.folds) if fold.source == step.out]
+    return Bound(tuple(actions), binder.layout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,8 @@ class _Binder:
             return [self._chance(step)]
         if step.op == "first":
             return [self._first(step)]
+        if step.op in FUSED:
+            return [_call(FUSED[step.op], self._operands(step.out, *step.args))]
         if step.op in ("sum", "combine"):
             return self._sum(step)
         if step.op == "anchored":
@@ -114,6 +120,16 @@ class _Binder:
         if step.op not in KERNELS:
             return [self._gather(step)]
         return [self._elementwise(step, temps)]
+
+    def see(self, fold: int, register: int) -> Action:
+        source, kind = self.shaped(register), self.kind(register)
+
+        def run(frame: Frame) -> None:
+            share = frame.shares[fold]
+            if share is not None:
+                share.see(source(frame), frame.grid.spots(kind), frame.scratch)
+
+        return run
 
     def shaped(self, register: int) -> Operand:
         """The register in its own shape; a scalar as a 0-d tensor."""
@@ -153,14 +169,27 @@ class _Binder:
         (first_factor, first), *rest = zip(step.args[::2], step.args[1::2], strict=True)
         out, x, factor = self._operands(step.out, first, first_factor)
         start = _call(torch_mul, [out, _widened(x, out), factor])
+        if rest and self._plain(step.out, first_factor, first, *rest[0]):
+            second = self._operands(step.out, rest[0][1])[1]
+            both = _first_two(out, x, second, first_factor, rest[0][0], start)
+            return [both, *(self._add_scaled(step.out, factor, term) for factor, term in rest[1:])]
         return [start, *(self._add_scaled(step.out, factor, term) for factor, term in rest)]
+
+    def _plain(self, out: int, *terms: int) -> bool:
+        """Whether the terms are weighted by numbers and have the shape of their sum."""
+        factors, values = terms[::2], terms[1::2]
+        kinds = {self.kind(value) for value in values}
+        return {self.kind(factor) for factor in factors} == {"scalar"} and kinds == {self.kind(out)}
 
     def _anchored(self, step: Step, temp: int) -> list[Action]:
         (_, anchor), *rest = zip(step.args[::2], step.args[1::2], strict=True)
         actions = [_call(kernels.copy, self._operands(step.out, anchor))]
         for factor, term in rest:
             actions += self._add_step(step.out, factor, term, anchor, temp)
-        return actions
+        factors = step.args[::2]
+        if "bits" not in step.attrs or any(self.kind(factor) != "scalar" for factor in factors):
+            return actions
+        return [_where_exact(factors, int(step.attrs["bits"]), self.flat(step.out), self._sum(step), actions)]
 
     def _add_step(self, out: int, factor: int, term: int, anchor: int, temp: int) -> list[Action]:
         difference = self._temp(self.kind(out), temp, self._alike(out, term, anchor))
@@ -182,13 +211,9 @@ class _Binder:
 
     def _gather(self, step: Step) -> Action:
         operands = [self.shaped(register) for register in (step.out, *step.args)]
-        if step.op in MATRICES:
-            attrs = step.attrs
-            return lambda frame: MATRICES[step.op](*(operand(frame) for operand in operands), **attrs)
+        if step.op == "tensor_rank":
+            return _call(tensor_rank, operands)
         line, _, name = step.op.partition("_")
-        if line == "tensor":
-            operands = [_as_row(operands[0]), *operands[1:-1], _as_row(operands[-1])]
-            line = "row"
         call, dim = GATHERS[name], {"row": 1, "column": 0}[line]
         return lambda frame: call(*(operand(frame) for operand in operands), dim=dim)
 
@@ -197,12 +222,15 @@ class _Binder:
         seed = int(step.attrs["seed"])
 
         def run(frame: Frame) -> None:
-            block = out(frame)
+            block, share = out(frame), probability(frame)
             words = frame.scratch.take("words", block.numel(), torch.int32)
             spare = frame.scratch.take("spare", block.numel(), torch.int32)
+            if share.dim() == 0:
+                fill_chance(block.view(-1), frame.seeds[seed], frame.start, float(share), words, spare)
+                return
             draws = frame.scratch.take("draws", block.numel(), block.dtype)
             fill_uniform(draws, frame.seeds[seed], frame.start, words, spare)
-            torch.lt(draws.view(block.shape), probability(frame), out=block)
+            torch.lt(draws.view(block.shape), share, out=block)
 
         return run
 
@@ -214,7 +242,7 @@ class _Binder:
             flat, memory = subject(frame).reshape(-1), out(frame).view(-1)
             numbers = frame.numbers
             if numbers[count] >= 1:
-                upto_cut(memory, flat, frame.tensors[value], int(numbers[cut]), frame.start, frame.chunk)
+                upto_cut(memory, flat, frame.tensors[value], int(numbers[cut]), frame.start, frame.grid.chunk)
             else:
                 memory.zero_()
 
@@ -227,10 +255,6 @@ def torch_mul(out: Tensor, x: Tensor, y: Tensor) -> None:
 
 def torch_sub(out: Tensor, x: Tensor, y: Tensor) -> None:
     torch.sub(x, y, out=out)
-
-
-def _as_row(x: Operand) -> Operand:
-    return lambda frame: x(frame).reshape(1, -1)
 
 
 def _widened(x: Operand, out: Operand) -> Operand:
@@ -249,8 +273,35 @@ def _scaled_call(out: Operand, factor: Callable[[Frame], Tensor | float], x: Ope
     return lambda frame: kernels.add_scaled(out(frame), factor(frame), x(frame))
 
 
+def _first_two(out: Operand, x: Operand, y: Operand, first: int, second: int, start: Action) -> Action:
+    """The first two terms of a sum: in one pass where the first counts once, with the same bits."""
+
+    def run(frame: Frame) -> None:
+        if frame.numbers[first] == 1:
+            torch.add(x(frame), y(frame), alpha=frame.numbers[second], out=out(frame))
+        else:
+            start(frame)
+            kernels.add_scaled(out(frame), frame.numbers[second], y(frame))
+
+    return run
+
+
 def _power(operands: Sequence[Operand], exponent: float) -> Action:
     return lambda frame: kernels.power(*[operand(frame) for operand in operands], exponent=exponent)
+
+
+def _where_exact(
+    factors: Sequence[int], bits: int, out: Operand, plain: Sequence[Action], anchored: Sequence[Action]
+) -> Action:
+    """The plain sum where rounding it to so many bits takes its errors back if all terms are equal; half the work."""
+
+    def run(frame: Frame) -> None:
+        sizes = sum(abs(frame.numbers[factor]) for factor in factors)
+        error = sizes * (len(factors) + 2) * torch.finfo(out(frame).dtype).eps
+        for action in plain if error < 2.0**-bits else anchored:
+            action(frame)
+
+    return run
 
 
 def _load(out: Operand, leaf: int) -> Action:

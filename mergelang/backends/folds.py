@@ -26,8 +26,12 @@ class Streaming(Protocol):
     def join(self, other: Streaming) -> None: ...
 
 
+# Values that are added in their own precision: few enough that their sum is as exact as they are.
+STRETCH = 512
+
+
 class Total:
-    """The sum: float64 within each chunk, and the exactly rounded sum of the chunks' sums.
+    """The sum: stretches of a chunk in the values' precision, in float64 over these, exactly rounded over the chunks.
 
     That rounding depends on no order, so no block size, thread count or order of tensors changes a bit.
     """
@@ -38,14 +42,20 @@ class Total:
 
     def see(self, block: Tensor, chunk: int, scratch: Scratch) -> None:
         flat = block.reshape(-1)
-        for part in flat.split(chunk) if flat.numel() else ():
-            # Converting first is twice as fast as sum(dtype=float64), which converts into fresh memory.
-            wide = scratch.take("sum", part.numel(), torch.float64).copy_(part)
-            self._waiting.append(wide.sum())
+        whole = flat.numel() // chunk if chunk % STRETCH == 0 else 0
+        if whole:  # several chunks at once, since each call costs as much as some thousand additions
+            self._waiting.append(flat[: whole * chunk].view(-1, STRETCH).sum(1).view(whole, -1))
+        self._waiting += [_stretches(part) for part in flat[whole * chunk :].split(chunk) if part.numel()]
+
+    def is_finite(self) -> bool:
+        """False if a value that was seen is no finite number; also where their sum is too large."""
+        return all(map(math.isfinite, self._sums))
 
     def settle(self) -> None:
         if self._waiting:
-            self._sums.extend(torch.stack(self._waiting).tolist())
+            for width in {stretches.shape[1] for stretches in self._waiting}:
+                alike = torch.cat([stretches for stretches in self._waiting if stretches.shape[1] == width])
+                self._sums.extend(alike.sum(1, dtype=torch.float64).tolist())
             self._waiting.clear()
 
     def join(self, other: Streaming) -> None:
@@ -59,6 +69,13 @@ class Total:
             return math.fsum(self._sums) + 0.0
         except (OverflowError, ValueError):  # beyond float64, or infinities of both signs
             return sum(self._sums)
+
+
+def _stretches(part: Tensor) -> Tensor:
+    """The sums of a chunk's stretches, in one row."""
+    whole = part.numel() // STRETCH * STRETCH
+    rest = part[whole:].sum().view(1, 1)
+    return torch.cat([part[:whole].view(-1, STRETCH).sum(1).view(1, -1), rest], dim=1) if whole else rest
 
 
 class Extreme:

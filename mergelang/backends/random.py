@@ -1,12 +1,13 @@
 """Random masks from a counter: the draw for a weight depends on the seed and on the weight's place, on nothing else.
 
-The uniform number of place i is 24 bits of mix(mix(low(i) + k0) + k1) in wrapping 32-bit arithmetic. (k0, k1) are the
-halves of a 64-bit mix of the seed and of the high half of i; `mix` is Chris Wellons' lowbias32. Whole numbers only, so
-every device and every cut into blocks gives the same bits.
+The uniform number of place i is 24 bits of mix(low(i) + k0) in wrapping 32-bit arithmetic, where `mix` is Chris
+Wellons' lowbias32 with k1 added between its two halves. (k0, k1) are the halves of a 64-bit mix of the seed and of the
+high half of i. Whole numbers only, so every device and every cut into blocks gives the same bits.
 """
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -15,11 +16,12 @@ from torch import Tensor
 
 _WORD = 1 << 32
 _GOLDEN = 0x9E3779B97F4A7C15
+_FIRST, _SECOND = 0x7FEB352D, 0x846CA68B  # the factors of lowbias32
 
 
 def uniform(seed: int, start: int, count: int, device: torch.device | str = "cpu") -> Tensor:
     """`count` float32 numbers in 0..1 (1 excluded), multiples of 2**-24, for the places from `start` on."""
-    words, spare = (torch.empty(count, dtype=torch.int32, device=device) for _ in range(2))
+    words, spare = _memory(count, device)
     out = torch.empty(count, device=device)
     fill_uniform(out, seed, start, words, spare)
     return out
@@ -27,20 +29,44 @@ def uniform(seed: int, start: int, count: int, device: torch.device | str = "cpu
 
 def chance(seed: int, start: int, probability: Tensor | float, count: int) -> Tensor:
     """1 with the given probability for each of `count` places from `start` on, else 0, as float32."""
-    return (uniform(seed, start, count) < probability).to(torch.float32)
+    if isinstance(probability, Tensor):
+        return (uniform(seed, start, count) < probability).to(torch.float32)
+    words, spare = _memory(count, "cpu")
+    out = torch.empty(count)
+    fill_chance(out, seed, start, probability, words, spare)
+    return out
 
 
 def fill_uniform(out: Tensor, seed: int, start: int, words: Tensor, spare: Tensor) -> None:
     """`uniform` into `out` (flat, of either precision). `words` and `spare` are int32 memory of the same length."""
+    _hash_places(words, spare, seed, start)
+    out.copy_(words.bitwise_right_shift_(8))
+    torch.add(torch.tensor(0.5, dtype=out.dtype), out, alpha=2.0**-24, out=out)
+
+
+def fill_chance(out: Tensor, seed: int, start: int, probability: float, words: Tensor, spare: Tensor) -> None:
+    """1 where `uniform` is below `probability`, else 0, into `out`: compared as whole numbers, at half the cost."""
+    below = math.ceil(min(max(probability, 0.0), 1.0) * (1 << 24))
+    if below in (0, 1 << 24):
+        out.fill_(below >> 24)
+        return
+    _hash_places(words, spare, seed, start)
+    torch.lt(words, (below - (1 << 23)) << 8, out=out)
+
+
+def _memory(count: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
+    return torch.empty(count, dtype=torch.int32, device=device), torch.empty(count, dtype=torch.int32, device=device)
+
+
+def _hash_places(words: Tensor, spare: Tensor, seed: int, start: int) -> None:
+    """The hash of each place from `start` on into `words`. Its top bit counts the other way round: words are signed."""
+    hash_ = _hash_on_cpu if words.device.type == "cpu" else _hash
     done = 0
-    while done < out.numel():
+    while done < words.numel():
         high, low = divmod(start + done, _WORD)
-        count = min(out.numel() - done, _WORD - low)
-        part = slice(done, done + count)
-        hash_ = _hash_on_cpu if out.device.type == "cpu" else _hash
+        part = slice(done, done + min(words.numel() - done, _WORD - low))
         hash_(words[part], spare[part], keys(seed, high), low)
-        out[part].copy_(words[part].bitwise_right_shift_(8)).add_(float(1 << 23)).mul_(2.0**-24)
-        done += count
+        done = part.stop
 
 
 def keys(seed: int, high: int) -> tuple[int, int]:
@@ -52,35 +78,27 @@ def keys(seed: int, high: int) -> tuple[int, int]:
 def _hash(words: Tensor, spare: Tensor, key: tuple[int, int], low: int) -> None:
     torch.arange(words.numel(), dtype=torch.int32, out=words)
     words.add_(_signed(key[0] + low))
-    _mix32(words, spare)
-    words.add_(_signed(key[1]))
-    _mix32(words, spare)
+    _fold_down(words, spare, 16)
+    words.mul_(_FIRST).add_(_signed(key[1]))
+    _fold_down(words, spare, 15)
+    words.mul_(_signed(_SECOND))
+    _fold_down(words, spare, 16)
 
 
 def _hash_on_cpu(words: Tensor, spare: Tensor, key: tuple[int, int], low: int) -> None:
     """The same bits by numpy, whose unsigned numbers need no masks: four times as fast as torch."""
     x, y = words.numpy().view(np.uint32), spare.numpy().view(np.uint32)
     np.add(_places(len(x)), np.uint32((key[0] + low) % _WORD), out=x)
-    for add in (0, key[1]):
-        if add:
-            np.add(x, np.uint32(add), out=x)
-        for places, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 0)):
-            np.bitwise_xor(x, np.right_shift(x, np.uint32(places), out=y), out=x)
-            if factor:
-                np.multiply(x, np.uint32(factor), out=x)
+    np.bitwise_xor(x, np.right_shift(x, np.uint32(16), out=y), out=x)
+    np.add(np.multiply(x, np.uint32(_FIRST), out=x), np.uint32(key[1]), out=x)
+    np.bitwise_xor(x, np.right_shift(x, np.uint32(15), out=y), out=x)
+    np.multiply(x, np.uint32(_SECOND), out=x)
+    np.bitwise_xor(x, np.right_shift(x, np.uint32(16), out=y), out=x)
 
 
 @lru_cache(maxsize=8)
 def _places(count: int) -> np.ndarray:
     return np.arange(count, dtype=np.uint32)
-
-
-def _mix32(words: Tensor, spare: Tensor) -> None:
-    _fold_down(words, spare, 16)
-    words.mul_(0x7FEB352D)
-    _fold_down(words, spare, 15)
-    words.mul_(_signed(0x846CA68B))
-    _fold_down(words, spare, 16)
 
 
 def _fold_down(words: Tensor, spare: Tensor, places: int) -> None:

@@ -64,9 +64,8 @@ def allocate(phase: Phase, kinds: Sequence[str]) -> Layout:
 
 
 def _last_uses(phase: Phase) -> dict[int, int]:
-    last = {arg: index for index, step in enumerate(phase.steps) for arg in step.args}
-    # What a statistic gathers is read after the last step.
-    return last | {fold.source: len(phase.steps) for fold in phase.folds}
+    # A statistic sees its register as soon as that is computed, so that it needs no memory beyond it.
+    return {arg: index for index, step in enumerate(phase.steps) for arg in step.args}
 
 
 def _in_place(step: Step) -> bool:

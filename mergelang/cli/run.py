@@ -31,7 +31,10 @@ IN_THE_PLAN = ("dtype", "precision", "allow_nonfinite")  # what a plan made earl
 )
 @click.option("--shard-size", type=Size(), help="The most that one weight file holds.  [default: 5GB]")
 @click.option("--resume", is_flag=True, help="Go on with what an interrupted run into OUT has finished.")
-@click.option("--no-lock", is_flag=True, help="Do not hold the inputs to RECIPE.lock, where there is one.")
+@click.option(
+    "--lock", type=click.Path(path_type=Path), help="Hold the inputs to this lock.  [default: RECIPE.lock, if there]"
+)
+@click.option("--no-lock", is_flag=True, help="Hold the inputs to no lock.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line as the run goes on.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but what goes wrong.")
 @SETTINGS
@@ -41,6 +44,7 @@ def run(
     out: Path,
     shard_size: int | None,
     resume: bool,
+    lock: Path | None,
     no_lock: bool,
     as_json: bool,
     quiet: bool,
@@ -56,11 +60,11 @@ def run(
     try:
         plan, references = _plan(recipe, settings, given)
         asked = Asked(settings, str(given["dtype"]) if given.get("dtype") else None)
-        lock = None if no_lock else _lock_of(recipe)
+        held_to = None if no_lock else lock or _lock_of(recipe)
         report = run_plan(
             plan, out, shard_bytes=shard_size or DEFAULT_SHARD_BYTES, watch=_watcher(plan, as_json, quiet),
             place=nothing_at(f"-o {out}"), recipe_name=Path(recipe).name, references=references, asked=asked,
-            resume=resume, lock=lock,
+            resume=resume, lock=held_to,
         )  # fmt: skip
     except Problem as problem:
         if as_json:
@@ -107,7 +111,7 @@ def _earlier(path: Path, settings: tuple[tuple[str, str], ...], given: dict[str,
 
 
 def _lock_of(recipe: str) -> Path | None:
-    """The recipe's lock, where there is one. A plan made earlier has none: it is held to its inputs' headers."""
+    """The lock beside a recipe, where there is one. A plan made earlier does not say where its recipe lies."""
     from mergelang.run.lock import lock_path
 
     if recipe == STDIN or recipe.endswith(".json"):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mergelang.lower.near import did_you_mean, nearest
 from mergelang.problem import Problem
+from mergelang.recipe_text import read_recipe
 from mergelang.span import SourceText
 from mergelang.syntax import tree
 from mergelang.syntax.parse import parse
@@ -29,7 +30,7 @@ def prefix(item: tree.Import) -> str:
 
 
 def imported(item: tree.Import, folder: Path, importing: tuple[Path, ...]) -> tuple[Path, tree.Module]:
-    """An imported file and its items. Raises Problem `import-circle` or `import-not-found`."""
+    """An imported file and its items. Raises Problem `import-circle`, `import-not-found` or `unreadable-recipe`."""
     path = (folder / item.path).expanduser().resolve()
     if path in importing:
         message = f"`{item.path}` imports itself, by way of what it imports. What both use can stand in a third file."
@@ -43,7 +44,14 @@ def imported(item: tree.Import, folder: Path, importing: tuple[Path, ...]) -> tu
         message = f"There is no file `{item.path}` beside this recipe.{did_you_mean(path.name, beside)}"
         found = Path(item.path).parent / (nearest(path.name, beside) or Path("path/to") / path.name)
         raise Problem("import-not-found", message, item.span, fix=_import_of(item, str(found)))
-    return path, parse(SourceText(item.path, path.read_text(encoding="utf-8")))
+    return path, parse(SourceText(item.path, _text(item, path)))
+
+
+def _text(item: tree.Import, path: Path) -> str:
+    try:
+        return read_recipe(path)
+    except Problem as fault:
+        raise fault.also_at(item.span) from None
 
 
 def _recipes(folder: Path) -> list[str]:

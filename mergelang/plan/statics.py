@@ -80,8 +80,6 @@ class Statics:
         match node.op:
             case "depth" | "layer" | "layers":
                 return layer_number(node.op, space.layers.get(name))
-            case "dimensions":
-                return Fraction(len(space.keys[name].shape))
             case "size":
                 return Fraction(self._size(node, name))
             case "match":
@@ -129,7 +127,7 @@ def _told_by(node: Node) -> str:
             return "layer"
         case "size":
             return str(node["per"]) if node["per"] in ("layer", "model") else "tensor"
-        case "match" | "dimensions":
+        case "match":
             return "tensor"
     return "model"
 

@@ -16,6 +16,7 @@ from mergelang.plan.footprint import aligned, block_shape, rounded
 from mergelang.plan.memory import excess_bytes, memory_of, usual_bytes
 from mergelang.plan.model import Leaf, Phase, Plan, Program, Store
 from mergelang.run.buffers import Buffers
+from mergelang.run.carried import carried
 from mergelang.run.gate import Gate
 from mergelang.run.statistics import ModelStatistics
 from mergelang.run.watch import Watcher
@@ -26,14 +27,15 @@ READ_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class BoundPhase:
-    """A phase with its kernels, the leaves that it loads, those of them that no earlier phase loads, and those that
-    no earlier phase loads in full."""
+    """A phase with its kernels, the leaves that it loads, those of them that no earlier phase loads, those that no
+    earlier phase loads in full, and those whose weights show in what it computes if they are not finite."""
 
     phase: Phase
     bound: Bound
     loads: tuple[int, ...]
     first_loads: tuple[int, ...]
     first_whole: tuple[int, ...]
+    carried: frozenset[int]
     stores: tuple[int, ...]
 
 
@@ -51,7 +53,8 @@ def bind_program(program: Program) -> BoundProgram:
         stores = tuple(sorted({int(step.attrs["slot"]) for step in phase.steps if step.op == "store"}))
         first = tuple(leaf for leaf in loads if leaf not in seen)
         first_whole = () if phase.sampled else tuple(leaf for leaf in loads if leaf not in whole)
-        phases.append(BoundPhase(phase, bind(program, phase), loads, first, first_whole, stores))
+        shown = frozenset(carried(phase))
+        phases.append(BoundPhase(phase, bind(program, phase), loads, first, first_whole, shown, stores))
         seen.update(loads)
         whole.update(first_whole)
     return BoundProgram(program, tuple(phases))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from mergelang.backends.folds import Streaming, Total
 from mergelang.catalog import DTYPE_BITS
 from mergelang.formats.dtypes import TORCH_DTYPES, from_float, overflowed, to_float
 from mergelang.run.complaints import not_finite, overflow
@@ -23,12 +25,13 @@ class PieceBytes:
     """Loads and stores the blocks of a piece; `check` raises what was found once they are all through."""
 
     def __init__(self, piece: ProgramPiece, worker: Worker) -> None:
-        self._piece, self._lane, self._scratch = piece, worker.lane, worker.workspace.scratch
+        self._piece, self._lane = piece, worker.lane
         job = piece.job
         self._leaves = {leaf: worker.lane.upload(piece.leaf_bytes(leaf)) for leaf in piece.phase.loads}
         self._places = {slot: place for place, slot in enumerate(piece.phase.stores)}
         self._strict = not job.context.plan.allow_nonfinite
-        self._checked = set(job.task.check) & set(piece.phase.first_whole) if self._strict else set()
+        unseen = set(job.task.check) & set(piece.phase.first_whole) if self._strict else set()
+        self._checked, self._carried = unseen - piece.phase.carried, unseen & piece.phase.carried
         # A block whose sum is finite is finite: one pass over what lies in the cache, and an exact look only if not.
         self._sums: list[Tensor] = []
         self._overflowed: set[int] = set()
@@ -39,9 +42,8 @@ class PieceBytes:
         self._start, self._stop = start - self._piece.start, stop - self._piece.start
 
     def load(self, leaf: int, out: Tensor) -> None:
-        dtype, raw = self._piece.job.task.leaves[leaf].dtype, self._leaves[leaf]
-        whole = self._piece.job.task.leaves[leaf].weights >= 0
-        to_float(raw if whole else self._cut(raw, dtype), dtype, out.view(-1))
+        dtype = self._piece.job.task.leaves[leaf].dtype
+        to_float(self._cut(self._leaves[leaf], dtype), dtype, out.view(-1))
         if leaf in self._checked:
             self._sums.append(out.sum())
 
@@ -58,30 +60,28 @@ class PieceBytes:
         else:
             self._lane.download(from_float(flat, dtype), out)
 
-    def check(self) -> None:
-        """Raises `not-finite` for an input, else `overflow` for a result."""
-        if not _all_finite(self._sums):
+    def check(self, shares: Sequence[Streaming | None]) -> None:
+        """Raises `not-finite` for an input, else `overflow` for a result. `shares` are the piece's statistics."""
+        totals_finite = all(share.is_finite() for share in shares if isinstance(share, Total))
+        shown = bool(self._carried) and (bool(self._overflowed) or not totals_finite)
+        if shown or not _all_finite(self._sums):
             self._check_inputs()
         if self._overflowed:
             raise overflow(self._piece.job.task.stores[min(self._overflowed)])
 
     def _surely_fits(self, flat: Tensor, dtype: str) -> bool:
-        """True if the sizes add up to less than the dtype's largest number: then each is finite and within range.
+        """True if the squares add up to less than that of the dtype's largest number: then each is within range.
 
-        A quarter of the cost of an exact look, and true for nearly every block of real weights.
+        A tenth of the cost of an exact look, and true for nearly every block of real weights.
         """
-        if dtype not in _LARGEST:
-            return False
-        sizes = torch.abs(flat, out=self._scratch.take("sizes", flat.numel(), flat.dtype))
-        return float(sizes.sum()) <= _LARGEST[dtype]
+        return dtype in _LARGEST and math.sqrt(torch.dot(flat, flat)) <= _LARGEST[dtype]
 
     def _check_inputs(self) -> None:
         job = self._piece.job
         # In the task's order and over whole tensors, so that the message does not depend on how they were cut.
         for leaf in job.task.check:
             found = job.task.leaves[leaf]
-            count = math.prod(job.task.shape) if found.weights < 0 else found.weights
-            if (problem := not_finite(job.context.sources[found.input], found, count)) is not None:
+            if (problem := not_finite(job.context.sources[found.input], found, math.prod(job.task.shape))) is not None:
                 raise problem
 
     def _cut(self, raw: Tensor, dtype: str) -> Tensor:

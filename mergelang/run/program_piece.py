@@ -10,7 +10,6 @@ from torch import Tensor
 from mergelang.backends.block import Frame, run_block
 from mergelang.backends.folds import Streaming
 from mergelang.catalog import DTYPE_BITS
-from mergelang.plan.footprint import leaf_bytes
 from mergelang.run.context import regions
 from mergelang.run.piece_bytes import PieceBytes
 from mergelang.run.worker import Worker
@@ -27,7 +26,7 @@ class ProgramPiece:
         self.phase = job.bound.phases[job.phase]
         self.order = (job.number, job.phase, start)
         self.reads = self.phase.first_loads if job.is_kept() else self.phase.loads
-        in_sizes = [] if job.is_kept() else [self._leaf_bytes(leaf) for leaf in self.phase.loads]
+        in_sizes = [] if job.is_kept() else [self._bytes(job.task.leaves[leaf].dtype) for leaf in self.phase.loads]
         out_sizes = [self._bytes(job.task.stores[slot].dtype) for slot in self.phase.stores]
         self._offsets, self._size = regions([*in_sizes, *out_sizes])
         registers = job.context.register_bytes(job.bound.program, job.phase, job.task.shape)
@@ -49,7 +48,7 @@ class ProgramPiece:
             job.context.read(job.task.leaves[leaf], self.start * DTYPE_BITS[dtype] // 8, self.leaf_bytes(leaf))
 
     def compute(self, worker: Worker) -> None:
-        job, bound = self.job, self.phase.bound
+        job = self.job
         shares = job.start_folds(self.start)
         with worker.lane.working():
             data = PieceBytes(self, worker)
@@ -59,9 +58,9 @@ class ProgramPiece:
             for share in shares:
                 if share is not None:
                     share.settle()
-        data.check()
+        data.check(shares)
         worker.tidy()
-        if bound.sources:
+        if shares:
             job.join(shares)
 
     def _block(
@@ -71,12 +70,8 @@ class ProgramPiece:
         data.show(start, stop)
         views = worker.workspace.views(bound.layout, *job.grid.shape(stop - start))
         numbers = list(job.numbers.floats), list(job.numbers.tensors)
-        frame = Frame(views, *numbers, job.task.seeds, start, data, worker.workspace.scratch, job.grid.chunk)
-        run_block(bound, frame)
-        kinds = job.bound.program.kinds
-        for fold, source, share in zip(self.phase.phase.folds, bound.sources, shares, strict=True):
-            if source is not None and share is not None:
-                share.see(source(frame), job.grid.spots(kinds[fold.source]), worker.workspace.scratch)
+        scratch = worker.workspace.scratch
+        run_block(bound, Frame(views, *numbers, job.task.seeds, start, data, scratch, job.grid, shares))
 
     def write(self) -> None:
         task = self.job.task
@@ -95,7 +90,7 @@ class ProgramPiece:
 
     def leaf_bytes(self, leaf: int) -> Tensor:
         """The leaf's bytes of this piece, in host memory."""
-        size = self._leaf_bytes(leaf)
+        size = self._bytes(self.job.task.leaves[leaf].dtype)
         if self.job.is_kept():
             assert self.job.kept is not None
             per_weight = DTYPE_BITS[self.job.task.leaves[leaf].dtype] // 8
@@ -107,9 +102,6 @@ class ProgramPiece:
         """The host memory for the piece's part of a store, by its place among the phase's stores."""
         size = self._bytes(self.job.task.stores[self.phase.stores[place]].dtype)
         return self._part(len(self._offsets) - len(self.phase.stores) + place, size)
-
-    def _leaf_bytes(self, leaf: int) -> int:
-        return leaf_bytes(self.job.task, self.job.task.leaves[leaf], self.stop - self.start)
 
     def _part(self, region: int, size: int) -> Tensor:
         assert self._buffer is not None

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from run.build import BUDGETS, load, one_phase, raw, run, same_plan, store
 
 from mergelang import scalars
+from mergelang.backends.fused import clamp, shrink
 from mergelang.backends.kernels import KERNELS
 from mergelang.backends.registers import allocate
 from mergelang.graph.ops import OPS
@@ -154,3 +155,20 @@ def test_registers_are_used_again() -> None:
     steps = tuple(Step("div", register, (register - 1, register - 2)) for register in range(2, 100))
     layout = allocate(Phase((load(0, 0), load(1, 1), *steps, store(99))), ["block"] * 100)
     assert layout.counts["block"] <= 6
+
+
+def test_a_shrunk_block_is_a_product_with_a_truth() -> None:
+    values = torch.tensor([[*NUMBERS, math.inf, -math.inf, 1e-45, -1e-45, 3e38]])
+    for least in [*NUMBERS, 0.1, math.inf, math.nan, 1e-45, 3e38]:
+        made = torch.empty_like(values)
+        shrink(made, values, torch.tensor(least))
+        kept = values.abs() >= torch.tensor(least)
+        assert torch.equal(made, torch.where(kept, values, 0.0)), least
+
+
+def test_a_clamped_block_is_a_maximum_of_a_minimum() -> None:
+    values = torch.tensor([[*NUMBERS, math.inf, -math.inf]])
+    for low, high in itertools.product([*NUMBERS, -math.inf, math.inf], repeat=2):
+        made, (first, last) = torch.empty_like(values), torch.tensor([low, high])
+        clamp(made, values, first, last)
+        assert torch.equal(made, torch.maximum(first, torch.minimum(last, values))), (low, high)

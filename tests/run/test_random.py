@@ -26,15 +26,22 @@ def plain(seed: int, place: int) -> int:
     """The same definition in Python's whole numbers."""
     high, low = divmod(place, 2**32)
     first, second = keys(seed, high)
-    word = mix((mix((low + first) % 2**32) + second) % 2**32)
+    word = mix((low + first) % 2**32, second)
     # The shift is arithmetic and half the range is added: the top bit counts the other way round.
     return ((word >> 8) + (1 << 23)) % (1 << 24)
 
 
-def mix(x: int) -> int:
-    x = (x ^ (x >> 16)) * 0x7FEB352D % 2**32
+def mix(x: int, added: int) -> int:
+    x = ((x ^ (x >> 16)) * 0x7FEB352D + added) % 2**32
     x = (x ^ (x >> 15)) * 0x846CA68B % 2**32
     return x ^ (x >> 16)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("probability", [0.01, 0.2, 0.3, 0.5, 2.0**-24, 1 - 2.0**-24, 0.9])
+def test_one_share_for_all_and_a_share_for_each_give_one_mask(seed: int, probability: float) -> None:
+    share = float(torch.tensor(probability))  # a tensor of shares holds float32
+    assert torch.equal(chance(seed, 9, share, COUNT), chance(seed, 9, torch.full((COUNT,), share), COUNT))
 
 
 @settings(deadline=None)  # a busy machine is no fault

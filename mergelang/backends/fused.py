@@ -1,0 +1,29 @@
+"""Several operations in one pass over a block, with the values that they have one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def shrink(out: Tensor, x: Tensor, least: Tensor) -> None:
+    """(abs(x) >= least) * x."""
+    if least > 0:
+        # What is kept is strictly larger than the limit given, which therefore lies one step below.
+        below = torch.nextafter(least, torch.zeros_like(least))
+        torch.ops.aten.hardshrink.out(x, below.item(), out=out)
+    elif least <= 0:
+        out.copy_(x)
+    else:  # nothing is at least what is no number
+        out.zero_()
+
+
+def clamp(out: Tensor, x: Tensor, low: Tensor, high: Tensor) -> None:
+    """max(low, min(high, x))."""
+    torch.clamp(x, low.item(), torch.maximum(low, high).item(), out=out)
+
+
+# Per operation: (out, x, *numbers), the numbers as 0-d tensors.
+FUSED: dict[str, Callable[..., None]] = {"shrink": shrink, "clamp": clamp}

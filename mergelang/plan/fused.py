@@ -1,0 +1,43 @@
+"""Operations on a tensor's blocks that one pass can do together, or that change nothing beneath another."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mergelang.plan.expressions import Expression, Table
+
+
+def fused(table: Table, op: str, args: list[Expression], exponent: str | None) -> Expression | None:
+    """One expression for the operation and what its arguments are made of; None where there is none."""
+    match op, [arg.op for arg in args]:
+        case "abs", ["neg"]:
+            return table.elementwise("abs", [args[0].args[0]])
+        case "pow", ["neg" | "abs"] if exponent is not None and Fraction(exponent) % 2 == 0:
+            return table.elementwise("pow", [args[0].args[0]], exponent=exponent)
+        case "mul", ["ge", _]:
+            return _shrunk(table, args[0], args[1])
+        case "mul", [_, "ge"]:
+            return _shrunk(table, args[1], args[0])
+        case "maximum", [_, "minimum"]:
+            return _clamped(table, args[0], args[1])
+        case "maximum", ["minimum", _]:
+            return _clamped(table, args[1], args[0])
+    return None
+
+
+def _shrunk(table: Table, kept: Expression, x: Expression) -> Expression | None:
+    """x where its size is at least a number."""
+    sizes, least = kept.args
+    if sizes.op != "abs" or sizes.args[0] is not x or least.kind != "scalar" or x.kind == "scalar":
+        return None
+    return table.make("shrink", (x, least), x.kind)
+
+
+def _clamped(table: Table, low: Expression, below: Expression) -> Expression | None:
+    """x between two numbers."""
+    for high, x in (below.args, below.args[::-1]):
+        if low.kind == high.kind == "scalar" and x.kind != "scalar":
+            return table.make("clamp", (x, low, high), x.kind)
+    return None
