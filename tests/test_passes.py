@@ -261,6 +261,15 @@ def _is_extreme_of_clip(node: Node) -> bool:
     return node.op in ("largest", "smallest") and node.args[0].op in ("maximum", "minimum")
 
 
+@pytest.mark.parametrize("per", ["model", "tensor", "row"])
+def test_nothing_is_clipped_at_the_last_place(per: str) -> None:
+    models = dict(zip(("base", "math"), toy.small()[:2], strict=True))
+    recipe = ml.compile(f"merge base + clip(80%, 100%, per = {per}, math - base)", **models)
+    given = [models[one.ref] for one in recipe.compiled.written.inputs]
+    check_equal(evaluate(recipe.compiled.written, given), evaluate(recipe.compiled.graph, given))
+    assert [node.op for node in in_order(recipe.compiled.graph.roots()) if node.op in ("minimum", "largest")] == []
+
+
 def test_a_clips_extremes_cost_no_sweep() -> None:
     models = three_on_a_base()
     clip = "let x = math - base\nlet hi = order(9, abs(x), per = model)\nlet y = min(hi, abs(x))\n"

@@ -211,9 +211,9 @@ def _between(values: Tensor, least: float, largest: float, scratch: Scratch) -> 
     upto_least = int(np.count_nonzero(np.less_equal(numbers, ends[0], out=upto)))
     if least == largest:
         return values[:0], [below_least, upto_least, below_least, upto_least]
-    below_largest = int(np.count_nonzero(np.less(numbers, ends[1], out=truth)))
+    np.less(numbers, ends[1], out=truth)
     np.greater(truth, upto, out=upto)
-    upto_largest = int(np.count_nonzero(np.less_equal(numbers, ends[1], out=truth)))
     # Of a sparse choice, places and then values are quicker to take than values by truth.
-    inside = torch.from_numpy(numbers.take(np.flatnonzero(upto)))
-    return inside, [below_least, upto_least, below_largest, upto_largest]
+    inside = numbers.take(np.flatnonzero(upto))
+    upto_largest = int(np.count_nonzero(np.less_equal(numbers, ends[1], out=truth)))
+    return torch.from_numpy(inside), [below_least, upto_least, upto_least + len(inside), upto_largest]

@@ -2,7 +2,8 @@
 
 A rising function keeps the order of values, so an order statistic of `max(x, s)` is the maximum of that statistic of
 `x` and `s`; and a model's largest value is never below any of its order statistics. With both, the smallest and
-largest of a clipped value are its clips, and cost nothing. What is no smaller than the smallest is everything.
+largest of a clipped value are its clips, and cost nothing. What is no smaller than the smallest is everything. The
+value at the last place is the largest, which one sweep finds, and no value changes when it is clipped there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ STATISTICS = ("smallest", "largest", "order")
 def extremes(graph: Graph) -> Graph:
     """The graph with statistics moved inside clips, and extremes of order statistics of the same values resolved.
 
-    Before: any typed graph. After: no smallest, largest or order of a max or min with a value as coarse as its reach.
+    Before: any typed graph. After: no smallest, largest or order of a max or min with a value as coarse as its reach,
+    and no max or min of values with what bounds them.
     """
     return rebuild(graph, _rule)
 
@@ -44,12 +46,26 @@ def _is_least(bound: Node, value: Node) -> bool:
 
 def _statistic(builder: Builder, op: str, args: tuple[Node, ...], per: str) -> Node:
     subject = args[-1]
+    if op == "order" and _is_last_place(args[0], subject, per):
+        return _statistic(builder, "largest", args[1:], per)
     if subject.op in ("maximum", "minimum"):
         for clipped, bound in (subject.args, subject.args[::-1]):
             if _as_coarse(bound, per) and clipped.type.grain == subject.type.grain:
                 inner = _statistic(builder, op, (*args[:-1], clipped), per)
                 return _extreme_of_two(builder, subject.op, inner, bound)
     return builder.node(op, *args, per=per)
+
+
+def _is_last_place(place: Node, subject: Node, per: str) -> bool:
+    if place.op != "sub" or constant_value(place.args[1]) != 1:
+        return False
+    size = place.args[0]
+    return size.op == "size" and size["per"] == per and size.args[0] is subject
+
+
+def _is_of_all(extreme: Node, value: Node) -> bool:
+    # What lies outside the layers has no layer's extreme, and a number without data no tensors of its own.
+    return extreme.args[-1] is value and value.reads and extreme["per"] != "layer"
 
 
 def _as_coarse(bound: Node, per: str) -> bool:
@@ -61,6 +77,8 @@ def _as_coarse(bound: Node, per: str) -> bool:
 
 def _extreme_of_two(builder: Builder, op: str, left: Node, right: Node) -> Node:
     for a, b in ((left, right), (right, left)):
+        if a.op == {"minimum": "largest", "maximum": "smallest"}[op] and _is_of_all(a, b):
+            return b
         if a.op in STATISTICS and b.op in STATISTICS and a["per"] == b["per"] and a.args[-1] is b.args[-1]:
             if a.op == "largest" and b.op in ("order", "smallest"):
                 return a if op == "maximum" else b

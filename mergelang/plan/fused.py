@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mergelang.plan.expressions import Expression, Table
 
+LEAST_POSITIVE = 2.0**-126  # the smallest number that float32 holds with all its bits
+
 
 def fused(table: Table, op: str, args: list[Expression], exponent: str | None) -> Expression | None:
     """One expression for the operation and what its arguments are made of; None where there is none."""
@@ -20,11 +22,21 @@ def fused(table: Table, op: str, args: list[Expression], exponent: str | None) -
             return _shrunk(table, args[0], args[1])
         case "mul", [_, "ge"]:
             return _shrunk(table, args[1], args[0])
+        case "div", [_, "maximum"] if any(_is_positive(arg) for arg in args[1].args):
+            # No divisor is 0, so that none has to be looked for.
+            return (
+                table.make("quotient", tuple(args), args[0].kind) if args[0].kind == args[1].kind != "scalar" else None
+            )
         case "maximum", [_, "minimum"]:
             return _clamped(table, args[0], args[1])
         case "maximum", ["minimum", _]:
             return _clamped(table, args[1], args[0])
     return None
+
+
+def _is_positive(expression: Expression) -> bool:
+    """Whether this is a number above 0 in every precision."""
+    return expression.op == "number" and float(expression.attr("value")) >= LEAST_POSITIVE
 
 
 def _shrunk(table: Table, kept: Expression, x: Expression) -> Expression | None:
