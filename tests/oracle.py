@@ -27,9 +27,11 @@ from oracle_lines import (
     ELEMENTWISE,
     GATHERS,
     INPUTS,
+    MATRICES,
     NOWHERE,
     RANDOM,
     RANKING,
+    ROWS_KEPT,
     SOURCES,
     STATISTICS,
     STRUCTURE,
@@ -100,6 +102,8 @@ def _find_home(run: Run, node: Node) -> Space | None:
         return _structured_home(run, node)
     if node.op in GATHERS:
         return home(run, node.args[-1])
+    if node.op in MATRICES:
+        return _matrix_home(run, node)
     placed = [arg for arg in node.args if _own_home(run, arg) is not None]
     return home(run, max(placed, key=_leads)) if placed else None
 
@@ -126,6 +130,21 @@ def _structured_home(run: Run, node: Node) -> Space | None:
     by_arg = [shapes | dict(at or ()) for at in homes]
     parts = STRUCTURE[node.op](node, [[name for name, _ in at or ()] for at in homes])
     return tuple((new, shapes[old] if arg == NOWHERE else by_arg[arg][old]) for new, arg, old in parts)
+
+
+def _matrix_home(run: Run, node: Node) -> Space | None:
+    """The names of the matrices, and the rows and columns that come out; integers stay as they are."""
+    space = home(run, node.args[-1] if node.op == "leading" else node.args[0])
+    if space is None:
+        return None
+    made, kept = _matrix(run, node, space)[0], node.op in ROWS_KEPT
+    return tuple((name, _made_shape(made[name], shape, kept)) for name, shape in space)
+
+
+def _made_shape(made: Tensor, shape: tuple[int, ...], kept: bool) -> tuple[int, ...]:
+    if not made.is_floating_point():
+        return shape
+    return (*shape[:-1], made.shape[1]) if kept else tuple(made.shape)
 
 
 # ---- evaluation
@@ -172,7 +191,9 @@ def _input(run: Run, node: Node, space: Space) -> Evaluated:
 
 def _from_headers(run: Run, node: Node, space: Space) -> Evaluated:
     places = layer_map([name for name, _ in space])
-    return {name: number(SOURCES[node.op](node, places[name])) for name, _ in space}, {name for name, _ in space}
+    return {name: number(SOURCES[node.op](node, places[name], shape)) for name, shape in space}, {
+        name for name, _ in space
+    }
 
 
 def _elementwise(run: Run, node: Node, space: Space) -> Evaluated:
@@ -199,12 +220,15 @@ def _union_of_supports(node: Node, args: list[Result]) -> frozenset[str]:
 
 def _ranking(run: Run, node: Node, space: Space) -> Evaluated:
     subject = seen(run, node.args[0], space)
-    return {name: RANKING[node.op](node, x) for name, x in subject.values.items()}, subject.support
+    ranked = {name: x for name, x in subject.values.items() if x.is_floating_point()}
+    return subject.values | {name: RANKING[node.op](node, x) for name, x in ranked.items()}, subject.support
 
 
 def _random(run: Run, node: Node, space: Space) -> Evaluated:
     chances, of = (seen(run, arg, space) for arg in node.args)
-    return {name: RANDOM[node.op](node, name, shape, chances.values[name]) for name, shape in space}, of.support
+    drawn = [(name, shape) for name, shape in space if of.values[name].is_floating_point()]
+    masks = {name: RANDOM[node.op](node, name, shape, chances.values[name]) for name, shape in drawn}
+    return {name: masks.get(name, of.values[name]) for name, _ in space}, of.support
 
 
 def _statistic(run: Run, node: Node, space: Space) -> Evaluated:
@@ -246,6 +270,18 @@ def groups(space: Space, reach: Grain) -> dict[str, object]:
     return {name: name for name, _ in space}
 
 
+def _matrix(run: Run, node: Node, space: Space) -> Evaluated:
+    args = [seen(run, arg, space) for arg in node.args]
+    values = {}
+    for name, _ in space:
+        here = [arg.values[name] for arg in args]
+        whole = [x for x in here if not x.is_floating_point()]
+        values[name] = whole[0] if whole else MATRICES[node.op](node, *here)
+    supports = [arg.support for arg in args[node.op == "leading" :]]
+    joined = frozenset.union if node.op == "beside" else frozenset.intersection
+    return values, joined(*map(frozenset, supports))
+
+
 def _structure(run: Run, node: Node, space: Space) -> Evaluated:
     homes = [_own_home(run, arg) for arg in node.args]
     moves = node.op in ("layer_slice", "stack", "rename") or (node.op != "match" and isinstance(node.type.unit, Place))
@@ -268,6 +304,7 @@ _EVALUATORS: list[tuple[Collection[str], Callable[[Run, Node, Space], Evaluated]
     (INPUTS, _input),
     (SOURCES, _from_headers),
     (ELEMENTWISE, _elementwise),
+    (MATRICES, _matrix),
     (STATISTICS, _statistic),
     (RANKING, _ranking),
     (RANDOM, _random),

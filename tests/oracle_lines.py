@@ -48,19 +48,20 @@ def number(value: float) -> Tensor:
 # ---- each weight by itself, and statistics
 
 
-def _depth(node: Node, place: LayerPlace | None) -> float:
+def _depth(node: Node, place: LayerPlace | None, shape: tuple[int, ...]) -> float:
     if place is None:
         return 0.0
     _, index, count = place
     return index / (count - 1) if count > 1 else 1.0
 
 
-SOURCES: dict[str, Callable[[Node, LayerPlace | None], Any]] = {
-    "constant": lambda node, place: node["value"],
-    "origin": lambda node, place: 0,
+SOURCES: dict[str, Callable[[Node, LayerPlace | None, tuple[int, ...]], Any]] = {
+    "constant": lambda node, place, shape: node["value"],
+    "origin": lambda node, place, shape: 0,
     "depth": _depth,
-    "layer": lambda node, place: place[1] if place else -1,
-    "layers": lambda node, place: place[2] if place else 0,
+    "layer": lambda node, place, shape: place[1] if place else -1,
+    "layers": lambda node, place, shape: place[2] if place else 0,
+    "dimensions": lambda node, place, shape: len(shape),
 }
 INPUTS = frozenset(["input", "adapter", "fields"])
 
@@ -126,6 +127,31 @@ def _chance(node: Node, name: str, shape: tuple[int, ...], chances: Tensor) -> T
 
 RANDOM: dict[str, Callable[[Node, str, tuple[int, ...], Tensor], Tensor]] = {"chance": _chance}
 GATHERS = frozenset([*STATISTICS, *RANKING, *RANDOM])
+
+
+# ---- whole matrices
+
+
+def _decomposed(node: Node, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """U, the singular values in one row, and V, of which the largest entry of each column of U is above 0."""
+    u, s, vh = torch.linalg.svd(x, full_matrices=False)
+    signs = u.gather(0, u.abs().argmax(0, keepdim=True)).sign()
+    kept = (s > float(node["cutoff"]) * s[:1]).double()
+    return u * signs * kept, (s * kept).reshape(1, -1), vh.T * signs * kept
+
+
+MATRICES: dict[str, Callable[..., Tensor]] = {
+    "transpose": lambda node, x: x.T,
+    "product": lambda node, x, y: x @ y,
+    "beside": lambda node, *xs: torch.cat(xs, dim=1),
+    "leading": lambda node, count, x: x[:, : max(0, int(count))],
+    "left_vectors": lambda node, x: _decomposed(node, x)[0],
+    "singular_values": lambda node, x: _decomposed(node, x)[1],
+    "right_vectors": lambda node, x: _decomposed(node, x)[2],
+    "cumulate": lambda node, x: x.cumsum(1),
+}
+# Matrices with the rows of their first argument, in the dimensions in which it has them.
+ROWS_KEPT = frozenset(["product", "beside", "leading", "left_vectors", "cumulate"])
 
 
 def _layer_slice(node: Node, names: list[list[str]]) -> list[Part]:

@@ -111,7 +111,36 @@ class Builder:
             lambda: self.add(self.one_of("minimum", "maximum"), *self.with_bound(deep)),
             lambda: self.match(self.delta, deep, zero=True),
             lambda: self.add(self.one_of("select", "drop"), self.delta(inner), patterns=self.patterns()),
+            lambda: self.through_matrices(deep),
         )
+
+    def through_matrices(self, deep: int) -> Node:
+        """A Delta by linear algebra that does not jump where its arguments change a little."""
+        change, field, other = self.delta(deep - 1), self.squeezed(self.field(0)), self.squeezed(self.field(0))
+        wide = self.add("beside", field, other)
+        width = self.add("add", self.graph.constant(1), self.add("mul", self.constant(0, 24), self.add("depth")))
+        return self.pick(
+            lambda: self.add("product", self.between(field, other), change),
+            lambda: self.add("product", self.between(wide, self.add("beside", other, field)), change),
+            lambda: self.add("product", self.between(self.leading(width, field), self.leading(width, other)), change),
+            lambda: self.add("cumulate", change),
+            lambda: self.put_together(change),
+        )
+
+    def leading(self, width: Node, field: Node) -> Node:
+        return self.add("leading", width, field)
+
+    def between(self, left: Node, right: Node) -> Node:
+        """A matrix from rows to rows."""
+        return self.add("product", left, self.add("transpose", right))
+
+    def put_together(self, change: Node) -> Node:
+        """The change from its decomposition, with or without some of its small directions."""
+        left, values, right = (
+            self.add(op, change, cutoff=Fraction(1, 10**9))
+            for op in ("left_vectors", "singular_values", "right_vectors")
+        )
+        return self.between(self.add("mul", left, values), right)
 
     def task(self) -> Node:
         return self.add("sub", self.leaf(self.draw(st.sampled_from([A, B]))), self.leaf(BASE))
@@ -216,7 +245,8 @@ class Builder:
         return self.add("div", value, divisor)
 
     def layer_share(self) -> Node:
-        return self.add("div", self.add("layer"), self.add("add", self.add("layers"), self.graph.constant(1)))
+        of = self.add(self.one_of("layer", "dimensions"))
+        return self.add("div", of, self.add("add", self.add("layers"), self.graph.constant(1)))
 
     def share_of_change(self, deep: int) -> Node:
         per = self.one_of("tensor", "layer", "model")

@@ -12,7 +12,7 @@ from pasting import pasted
 
 import mergelang as ml
 from mergelang.explain.entries import entries
-from mergelang.graph import rules
+from mergelang.graph import matrix_rules, rules
 from mergelang.lower.recipe import check_definitions
 from mergelang.lower.remedy import REMEDIES
 from mergelang.lower.settings import Given, Setting, Several
@@ -75,7 +75,7 @@ def test_a_bad_recipe_is_right_once_its_fix_is_pasted(recipe: Path) -> None:
 
 
 def test_every_fault_of_a_type_rule_has_a_remedy() -> None:
-    slugs = re.findall(r'IllTyped\(\s*"([\w-]+)"', inspect.getsource(rules))
+    slugs = re.findall(r'IllTyped\(\s*"([\w-]+)"', inspect.getsource(rules) + inspect.getsource(matrix_rules))
     assert len(slugs) > 10
     assert set(slugs) == REMEDIES.keys()
 

@@ -35,6 +35,9 @@ RECIPES = {
     "ties, per tensor": "merge ties(per = tensor, [math, code, chat]) + base",
     "sce": "merge sce(topk = 20%, [math, code, chat]) + base",
     "pcb and lines": "merge pcb(ratio=0.2, [math, code, chat]) + lines(base)",
+    "linear algebra": """
+        let some = select("model.layers.**", math)
+        merge base + truncate(9, some) + product(product(raw(code), transpose(polar(some))), chat)""",
     "ranks per row and chances": "merge della(density = 40%, [math, code]) + base",
 }
 BUDGETS = {"usual": 1 << 30, "scarce": 1}

@@ -16,9 +16,10 @@ from mergelang.backends.folds import Streaming
 from mergelang.backends.fused import FUSED
 from mergelang.backends.kernels import KERNELS
 from mergelang.backends.masks import full
+from mergelang.backends.matrices import MATRICES
 from mergelang.backends.random import fill_chance, fill_uniform
 from mergelang.backends.registers import Layout, allocate
-from mergelang.backends.rows import GATHERS, tensor_rank
+from mergelang.backends.rows import GATHERS
 from mergelang.backends.scratch import Scratch
 from mergelang.backends.workspace import Views, as_numbers
 from mergelang.plan.grid import Grid
@@ -211,9 +212,13 @@ class _Binder:
 
     def _gather(self, step: Step) -> Action:
         operands = [self.shaped(register) for register in (step.out, *step.args)]
-        if step.op == "tensor_rank":
-            return _call(tensor_rank, operands)
+        if step.op in MATRICES:
+            attrs = step.attrs
+            return lambda frame: MATRICES[step.op](*(operand(frame) for operand in operands), **attrs)
         line, _, name = step.op.partition("_")
+        if line == "tensor":
+            operands = [_as_row(operands[0]), *operands[1:-1], _as_row(operands[-1])]
+            line = "row"
         call, dim = GATHERS[name], {"row": 1, "column": 0}[line]
         return lambda frame: call(*(operand(frame) for operand in operands), dim=dim)
 
@@ -255,6 +260,10 @@ def torch_mul(out: Tensor, x: Tensor, y: Tensor) -> None:
 
 def torch_sub(out: Tensor, x: Tensor, y: Tensor) -> None:
     torch.sub(x, y, out=out)
+
+
+def _as_row(x: Operand) -> Operand:
+    return lambda frame: x(frame).reshape(1, -1)
 
 
 def _widened(x: Operand, out: Operand) -> Operand:

@@ -1,4 +1,4 @@
-"""Statistics within one block: over each row, over each column, and ranks over the whole tensor.
+"""Statistics within one block: over each row, over each column, and over the whole tensor seen as one row.
 
 `x` is [rows, cols]; `dim` 1 gathers along the rows into [rows, 1], `dim` 0 along the columns into [1, cols]. Sums are
 taken in float64. Equal values keep their order, and minus zero equals zero.
@@ -62,11 +62,6 @@ def _places(x: Tensor, dim: int) -> Tensor:
     else:
         keys = keys.sort(dim=dim).values
     return keys.bitwise_and_(_PLACE)
-
-
-def tensor_rank(out: Tensor, x: Tensor) -> None:
-    """Each value's place from 0 in ascending order over the whole tensor."""
-    rank(out.view(1, -1), x.reshape(1, -1), dim=1)
 
 
 GATHERS: dict[str, Gather] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from mergelang.backends.registers import Layout
 from mergelang.backends.scratch import Scratch
+from mergelang.plan.grid import extent
 
 # Vector instructions take up to 64 values at once and leave what remains to other code, whose last bits may differ.
 # Flat views are padded to whole vectors, so that where a block ends changes no bit.
@@ -51,9 +53,8 @@ class Workspace:
         return views
 
     def _new_views(self, layout: Layout, rows: int, cols: int) -> BlockViews:
-        shapes = {"block": (rows, cols), "row": (rows, 1), "column": (1, cols)}
         return {
-            (kind, slot): self._view(kind, slot, shapes[kind])
+            (kind, slot): self._view(kind, slot, extent(kind, rows, cols))
             for kind, count in layout.counts.items()
             for slot in range(count)
         }
@@ -81,8 +82,8 @@ def padded(count: int) -> int:
 
 def register_bytes(layout: Layout, rows: int, cols: int, itemsize: int) -> int:
     """The bytes of register memory for a block of this shape, scratch memory not counted."""
-    sizes: dict[str, int] = {"block": rows * cols, "row": rows, "column": cols}
-    return sum(count * padded(sizes[kind]) * itemsize for kind, count in layout.counts.items())
+    counts = layout.counts.items()
+    return sum(count * padded(math.prod(extent(kind, rows, cols))) * itemsize for kind, count in counts)
 
 
 def dtype_of(precision: str) -> torch.dtype:

@@ -12,6 +12,7 @@ CONSTANT_DOCS = {
     "depth": "0 at the first layer, 1 at the last, and 0 outside the layers.",
     "layer": "The layer's number from 0, and -1 outside the layers; as a reach, one value per layer.",
     "layers": "How many layers the tensor's stack has, and 0 outside the layers.",
+    "dimensions": "How many dimensions the tensor has.",
     "origin": "The Model whose weights are all zero: `a - origin` is a's weights as a Delta.",
     "true": "A Truth, for options that are on or off.",
     "false": "A Truth, for options that are on or off.",

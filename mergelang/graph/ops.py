@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mergelang.graph import rules
+from mergelang.graph import matrix_rules, rules
 from mergelang.graph.rules import Rule
 from mergelang.graph.types import CONSTANT, FIELD, MODEL, NUMBER
 
@@ -17,7 +17,8 @@ class Op:
     """One primitive. `arity` None means any number of arguments.
 
     Facts: "elementwise" (each weight by itself), "commutative", "rising" (monotone in its one argument),
-    "statistic" (gathers values), "structure" (moves tensors about), "headers" (known without reading weights).
+    "statistic" (gathers values), "matrix" (takes whole tensors as matrices), "structure" (moves tensors about),
+    "headers" (known without reading weights).
     """
 
     name: str
@@ -45,6 +46,7 @@ _RECORDS = [
     _op("depth", 0, rules.fixed(NUMBER), "0 at the first layer, 1 at the last, 0 outside the layers.", "headers"),
     _op("layer", 0, rules.fixed(NUMBER), "The layer's number from 0, and -1 outside the layers.", "headers"),
     _op("layers", 0, rules.fixed(NUMBER), "How many layers the tensor's stack has; 0 outside the layers.", "headers"),
+    _op("dimensions", 0, rules.fixed(NUMBER), "How many dimensions the tensor has.", "headers"),
     # each weight by itself
     _op("neg", 1, rules.keeps, "-x", "elementwise"),
     _op("abs", 1, rules.size_of, "|x|", "elementwise"),
@@ -81,6 +83,15 @@ _RECORDS = [
     _op("size", 1, rules.count, "How many values there are.", "statistic headers"),
     _op("rank", 1, rules.ranks, "Each value's place from 0 in ascending order; equals keep their order.", "ranking"),
     _op("chance", 2, rules.chance, "1 with chance x for each weight of y, else 0.", "random", reads=True),
+    # whole matrices: a tensor is seen as rows of its last dimension
+    _op("transpose", 1, matrix_rules.transpose, "Rows for columns.", "matrix"),
+    _op("product", 2, matrix_rules.product, "The matrix product.", "matrix"),
+    _op("beside", None, matrix_rules.beside, "Matrices of as many rows side by side.", "matrix"),
+    _op("leading", 2, matrix_rules.leading, "The first x columns of y.", "matrix"),
+    _op("left_vectors", 1, matrix_rules.vectors, "U of the thin decomposition x = U S V'.", "matrix"),
+    _op("singular_values", 1, matrix_rules.values, "S of it, one for each column of U and V.", "matrix"),
+    _op("right_vectors", 1, matrix_rules.vectors, "V of it.", "matrix"),
+    _op("cumulate", 1, matrix_rules.cumulate, "The sums along each row, from its first value on.", "matrix"),
     # structure
     _op("layer_slice", 1, rules.piece, "The layers `first` up to, not including, `last`, from 0.", "structure"),
     _op("stack", None, rules.restructured, "Slices on each other; the first argument gives the ends.", "structure"),

@@ -12,7 +12,7 @@ from fractions import Fraction
 from mergelang.graph.meaning import meaning
 from mergelang.graph.node import Attr, Node, constant_value
 from mergelang.graph.types import Grain, is_plain
-from mergelang.lower import calls, expressions, lists
+from mergelang.lower import calls, expressions, lists, matrices
 from mergelang.lower.call import Arguments, Make
 from mergelang.lower.coerce import SCOPE_WORDS, in_range
 from mergelang.lower.near import nearest
@@ -21,14 +21,14 @@ from mergelang.lower.world import Scope, World
 from mergelang.span import Span
 from mergelang.syntax import tree
 
-CONSTANTS = ("depth", "layer", "layers", "origin", "true", "false", "row", "column", "tensor", "model")
+CONSTANTS = ("depth", "layer", "layers", "dimensions", "origin", "true", "false", "row", "column", "tensor", "model")
 
 
 def constant(world: World, name: str, span: Span) -> Value | None:
     """What a name of the language itself stands for."""
     if name in ("true", "false"):
         return name == "true"
-    if name in ("depth", "layer", "layers", "origin"):
+    if name in ("depth", "layer", "layers", "dimensions", "origin"):
         return world.maker.node(name, [], span)
     return ScopeWord(name) if name in SCOPE_WORDS else None
 
@@ -289,6 +289,19 @@ FUNCTIONS: dict[str, Primitive] = {
     "rank": Primitive("x", ("per",), _statistic("rank"), "each value's place from 0 in ascending order"),
     "order": Primitive("place x", ("per",), _order, "the value at that place, from 0, in ascending order"),
     "chance": Primitive("share x", ("seed",), _chance, "1 with that chance for each weight of x, else 0"),
+    "transpose": Primitive("x", (), _elementwise("transpose"), "rows for columns"),
+    "product": Primitive("x y", (), matrices.two("product"), "the matrix product"),
+    "beside": Primitive("list", (), matrices.beside, "matrices of as many rows side by side"),
+    "leading": Primitive("count x", (), matrices.two("leading"), "the first columns of a matrix, `count` of them"),
+    "cumulate": Primitive("x", (), _elementwise("cumulate"), "the sums along each row, from its first value on"),
+    **{
+        op: Primitive("x", ("cutoff",), matrices.decomposed(op), doc)
+        for op, doc in {
+            "left_vectors": "the left singular vectors, as columns",
+            "singular_values": "the singular values, the largest first: one for each column of the singular vectors",
+            "right_vectors": "the right singular vectors, as columns",
+        }.items()
+    },
     "count": Primitive("list", (), lists.count, "how many items a list has"),
     "first": Primitive("list", (), lists.part(lambda items: items[0]), "a list's first item"),
     "last": Primitive("list", (), lists.part(lambda items: items[-1]), "a list's last item"),

@@ -94,11 +94,13 @@ _HEADER_ONLY = ("size", "chance")  # these look at names and shapes of their sub
 
 def _keeps_linear(node: Node, inside: Sequence[bool]) -> bool:
     match node.op:
-        case "neg" | "total" | "layer_slice" | "select" | "drop" | "rename":
+        case "neg" | "total" | "layer_slice" | "select" | "drop" | "rename" | "transpose" | "cumulate":
             return True
-        case "add" | "sub" | "stack" | "match":
+        case "leading":
+            return not inside[0]
+        case "add" | "sub" | "stack" | "match" | "beside":
             return all(dep or constant_value(arg) == 0 for dep, arg in zip(inside, node.args, strict=True))
-        case "mul":
+        case "mul" | "product":
             return sum(inside) == 1
         case "div":
             return inside == [True, False]

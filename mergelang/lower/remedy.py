@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mergelang.graph.node import Node, constant_value
-from mergelang.graph.types import Place, is_delta, is_model, is_plain
+from mergelang.graph.types import Grain, Place, is_delta, is_model, is_plain
 from mergelang.lower.examples import Examples
 from mergelang.lower.rewrite_text import atom, put
 from mergelang.span import Span
@@ -101,6 +101,17 @@ def _parts(fault: IllMatched) -> str:
     return _rewritten(fault, make)
 
 
+def _made_matrices(fault: IllMatched) -> str:
+    """Differences of Models; one number for many weights becomes a change of that size."""
+
+    def matrix(arg: Node, text: str) -> str:
+        if isinstance(arg.type.unit, Place):
+            return fault.examples.difference(text) if is_model(arg.type) else f"raw({text})"
+        return text if arg.type.grain >= Grain.ROW else f"{atom(text)} * {fault.examples.change()}"
+
+    return _rewritten(fault, matrix)
+
+
 def _reach(fault: IllMatched) -> str:
     """What has one value is itself what would be gathered; ranks and places take the reach that they can."""
     if fault.op == "rank":
@@ -116,6 +127,8 @@ REMEDIES: dict[str, Callable[[IllMatched], str]] = {
     "adapter-needs-model": lambda fault: re.sub(
         r"on\s*=\s*(?:\w+|.*(?=\)))", f"on = {fault.examples.base()}", fault.whole.text, count=1
     ),
+    "needs-matrix": _made_matrices,
+    "width-not-known": lambda fault: put(fault.whole, [(fault.parts[0], "8")]),
     "unlike-sum": _sum,
     "model-product": _product,
     "zero-divisor": lambda fault: atom(fault.parts[0].text),

@@ -10,6 +10,7 @@ import msgspec
 
 from mergelang.catalog import Checkpoint
 from mergelang.graph.node import Graph, Node, in_order
+from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain
 from mergelang.plan import fixes
 from mergelang.plan.classes import Classes
@@ -55,7 +56,7 @@ RESIDENT_SHARE = 4
 class Request(Data, frozen=True):
     """What a plan is asked for beside the recipe: how to compute and what to save as. None of it is in a recipe."""
 
-    precision: Precision | None = None  # None: F64 where an input has such weights, else F32
+    precision: Precision | None = None  # None: F64 where an input has such weights or there is linear algebra, else F32
     dtype: str | None = None  # of the outputs; None keeps each tensor's own
     allow_nonfinite: bool = False
     budget: Budget = Budget()
@@ -85,7 +86,7 @@ def build_plan(
         outputs=outputs,
         programs=tuple(planner.programs),
         stages=stages,
-        precision=request.precision or _precision(inputs),
+        precision=request.precision or _precision(graph, inputs),
         allow_nonfinite=request.allow_nonfinite,
         budget=request.budget,
     )
@@ -106,8 +107,10 @@ def _staged(planner: _Planner, graph: Graph, outputs: Sequence[PlannedOutput]) -
         raise Problem("zero-divisor", message, place, fix=fixes.divided_by_more(place)) from None
 
 
-def _precision(inputs: Sequence[Checkpoint]) -> Precision:
-    return "F64" if any(info.dtype == "F64" for one in inputs for info in one.tensors.values()) else "F32"
+def _precision(graph: Graph, inputs: Sequence[Checkpoint]) -> Precision:
+    """F64 where an input has such weights, and where there is linear algebra: its errors grow with the condition."""
+    matrices = any("matrix" in OPS[node.op] for node in in_order(graph.roots()))
+    return "F64" if matrices or any(info.dtype == "F64" for one in inputs for info in one.tensors.values()) else "F32"
 
 
 def _planned_input(checkpoint: Checkpoint) -> PlannedInput:
@@ -280,9 +283,9 @@ class _Planner:
 
     def _root(self, job: _Job, name: str, space: Space) -> Root:
         if job.output >= 0:
-            return Root(self.table.spread(self.table.of(job.node, name, space), job.node), store=job.dtype)
+            return Root(self.table.spread(self.table.of(job.node, name, space), job.node, name, space), store=job.dtype)
         subject = job.node.args[-1]
-        expression = self.table.spread(self.table.of(subject, name, space), subject)
+        expression = self.table.spread(self.table.of(subject, name, space), subject, name, space)
         rank = self.table.of(job.node.args[0], name, space) if job.node.op == "order" else None
         last = job.round == rounds_of(job.node, self.rounds) - 1
         stride = self._stride(job.node)
@@ -313,7 +316,7 @@ def _leaf(expression: Expression) -> Leaf:
 
 def _moved(leaf: Leaf, like: str, name: str) -> Leaf:
     """The leaf of the tensor that stands for a class, as that of another tensor of the class."""
-    return Leaf(leaf.input, name, leaf.dtype) if leaf.tensor == like else leaf
+    return msgspec.structs.replace(leaf, tensor=name) if leaf.tensor == like else leaf
 
 
 def stat_value(node: Node) -> str:

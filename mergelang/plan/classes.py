@@ -1,7 +1,8 @@
 """Which tensors are alike: those of one class get the same program, so a model of 80 layers is planned as one of few.
 
 Two tensors are alike when every number that headers decide (depth, sizes, schedules), every choice of a match and
-every input's dtype is the same for both. Where structure gives tensors other names, each is a class of its own.
+every input's dtype is the same for both; where there is linear algebra, their shapes too. Where structure gives
+tensors other names, each is a class of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mergelang.graph.node import Graph, Node, in_order
+from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain
 from mergelang.plan.space import Space
 from mergelang.plan.statics import Statics, ZeroDivisor, group_of
@@ -52,7 +54,8 @@ class Classes:
         arms = tuple(self._statics.arm(node, name, space) for node in telling.schedules)
         dtypes = tuple(self._key_fact(node, name, "dtype") for node in telling.inputs)
         group = group_of("layer", name, space) if telling.by_layer else ""
-        return (numbers, parts, arms, dtypes, group)
+        shapes = tuple(self._key_fact(node, name, "shape") for node in telling.inputs) if telling.matrices else ()
+        return (numbers, parts, arms, dtypes, group, shapes)
 
     def _number(self, node: Node, name: str, space: Space) -> object:
         # A number of another part of the graph, where this tensor was dropped, says nothing about it.
@@ -78,6 +81,7 @@ class _Telling:
     schedules: tuple[Node, ...]
     inputs: tuple[Node, ...]
     by_layer: bool
+    matrices: bool  # whether rows and columns count, and not only weights
 
 
 def _telling(nodes: Sequence[Node], spaces: Mapping[int, Space | None]) -> _Telling:
@@ -87,6 +91,7 @@ def _telling(nodes: Sequence[Node], spaces: Mapping[int, Space | None]) -> _Tell
         schedules=tuple(node for node in nodes if node.op == "match" and node.reads and spaces[node.id] is None),
         inputs=tuple(node for node in nodes if node.op in ("input", "fields")),
         by_layer=any(node.op in STATISTICS and node["per"] == "layer" for node in nodes),
+        matrices=any("matrix" in OPS[node.op] for node in nodes),
     )
 
 

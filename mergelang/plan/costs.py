@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from mergelang.catalog import DTYPE_BITS, Checkpoint
-from mergelang.plan.grid import grid_of
+from mergelang.plan.grid import extent, grid_of
 from mergelang.plan.memory import memory_of
 from mergelang.plan.model import Costs, Leaf, Plan, Program, Task
 
@@ -72,9 +72,22 @@ def _task_flops(task: Task, program: Program) -> int:
     weights = math.prod(task.shape)
     per_weight = 0
     for phase in program.phases:
-        if phase.sampled:  # a few percent of the weights
+        if phase.sampled and program.reach != "matrix":  # a few percent of the weights
             continue
         per_weight += len(phase.folds)
         for step in phase.steps:
             per_weight += len(step.args) if step.op in ("sum", "anchored") else step.op not in ("load", "store", "fill")
-    return weights * per_weight
+    return weights * per_weight + matrix_flops(program)
+
+
+def matrix_flops(program: Program) -> int:
+    """Operations of products and decompositions beyond one per weight: these grow faster than the weights do."""
+    steps = [step for phase in program.phases for step in phase.steps if step.op in ("product", "svd")]
+    return sum(_flops(step.op, *(extent(program.kinds[register], 0, 0) for register in step.args)) for step in steps)
+
+
+def _flops(op: str, x: tuple[int, int], y: tuple[int, int] = (0, 0)) -> int:
+    if op == "product":
+        return 2 * x[0] * x[1] * y[1]
+    least = min(x)
+    return 4 * x[0] * x[1] * least + 8 * least**3

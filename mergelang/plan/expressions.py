@@ -12,26 +12,23 @@ from fractions import Fraction
 
 from mergelang.graph.node import Graph, Node
 from mergelang.graph.ops import OPS
-from mergelang.graph.types import Grain, Place, is_model, join
+from mergelang.graph.types import Grain, Place, is_model
 from mergelang.plan import fixes
 from mergelang.plan.adapter_fit import REPLACED, UNTOUCHED
 from mergelang.plan.fused import fused
+from mergelang.plan.grid import extent
+from mergelang.plan.kinds import KINDS, spanned, widest
+from mergelang.plan.matrix_expressions import matrix_expression
 from mergelang.plan.ranks import compared
-from mergelang.plan.space import Key, Space
+from mergelang.plan.space import Key, Space, view
 from mergelang.plan.statics import Number, Statics, ZeroDivisor, group_of, members
 from mergelang.problem import Bug, Problem
 from mergelang.scalars import apply, as_float
 from mergelang.span import FileSpot
 
-KINDS = {
-    Grain.MODEL: "scalar",
-    Grain.LAYER: "scalar",
-    Grain.TENSOR: "scalar",
-    Grain.ROW: "row",
-    Grain.COLUMN: "column",
-    Grain.WEIGHT: "block",
-}
 STREAMED = ("total", "smallest", "largest", "order")
+# Steps that take whole tensors as matrices; `rows` takes some out of a decomposition.
+MATRIX_STEPS = frozenset(["svd", "rows", "transpose", "product", "beside", "leading", "cumulate"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +40,8 @@ class Expression:
     attrs: tuple[tuple[str, int | float | str], ...]
     kind: str
     phase: int  # the pass over the tensor's blocks in which the value is first known
+    shape: tuple[int, int]  # of the whole value, for this tensor
+    whole: bool  # whether the tensor must be there as a whole, since linear algebra stands below
 
     def attr(self, name: str) -> int | float | str:
         return dict(self.attrs)[name]
@@ -82,9 +81,7 @@ class Table:
             return self.number(self._static(node, name, space))
         match node.op:
             case "input" | "fields":
-                return self.make(
-                    "leaf", (), "block", input=int(str(node["index"])), tensor=name, dtype=space.keys[name].dtype
-                )
+                return self._leaf(node, name, space.keys[name], space.keys[name].dtype)
             case "adapter":
                 return self._adapter(node, name, space)
             case "match" if self.spaces[node.id] is None:  # of numbers, some of which are statistics
@@ -93,15 +90,20 @@ class Table:
                 return self._structural(node, name, space.keys[name])
             case "chance":
                 share = self.of(node.args[0], name, space)
-                return self.make("chance", (share,), "block", site=node.id, tensor=name)
+                shape = view(space.keys[name].shape)
+                return self.make("chance", (share,), "block", shape=shape, site=node.id, tensor=name)
             case "raw":
                 return self.of(node.args[0], name, space)
             case "combine":
                 return self._combine(node, name, space)
+            case "choose" if not node.args[0].reads:  # the other side is not looked at
+                return self.of(node.args[1 if self.statics.value(node.args[0], name, space) else 2], name, space)
+        if "matrix" in OPS[node.op]:
+            return matrix_expression(self, node, name, space)
         if node.op in STREAMED:
             return self._statistic(node, name, space)
         if node.op == "rank":
-            subject = self.spread(self.of(node.args[0], name, space), node.args[0])
+            subject = self.spread(self.of(node.args[0], name, space), node.args[0], name, space)
             return self._inside(f"{node['per']}_rank", (subject,), node.type.grain)
         return self._elementwise(node, [self.of(arg, name, space) for arg in node.args], name)
 
@@ -118,8 +120,12 @@ class Table:
         part = space.keys[name].part
         if part == UNTOUCHED:
             return self.number(0)
-        leaf = self.make("leaf", (), "block", input=int(str(node["index"])), tensor=name, dtype="F32")
+        leaf = self._leaf(node, name, space.keys[name], "F32")
         return self.elementwise("sub", [leaf, self.of(node.args[0], name, space)]) if part == REPLACED else leaf
+
+    def _leaf(self, node: Node, name: str, key: Key, dtype: str) -> Expression:
+        number = int(str(node["index"]))
+        return self.make("leaf", (), "block", shape=view(key.shape), input=number, tensor=name, dtype=dtype)
 
     def _structural(self, node: Node, name: str, key: Key) -> Expression:
         if key.part < 0:
@@ -137,9 +143,11 @@ class Table:
         if per in ("layer", "model"):
             return self._stat(node, group_of(per, name, inner or space), inner or space)
         args = tuple(self.of(arg, name, inner or space) for arg in node.args)
-        args = (*args[:-1], self.spread(args[-1], subject))
+        args = (*args[:-1], self.spread(args[-1], subject, name, inner or space))
         if per in ("row", "column"):
             return self._inside(f"{per}_{node.op}", args, node.type.grain)
+        if args[-1].whole:  # in the block, so that what it gathers need not be worked out again to be used
+            return self.make(f"tensor_{node.op}", args, "cell", shape=(1, 1))
         if node.op == "order":
             return self.order(*args)
         return self.make(node.op, args, "scalar", phase=max(arg.phase for arg in args) + 1)
@@ -158,15 +166,19 @@ class Table:
             return self.number(0)
         return self.make("stat", (), "scalar", name=stat_name(node, group))
 
-    def spread(self, expression: Expression, node: Node) -> Expression:
+    def spread(self, expression: Expression, node: Node, name: str, space: Space) -> Expression:
         """The expression at its node's own grain, where zeros that vanished have left it coarser: what a statistic
         counts is told by the recipe's types, not by what a tensor's numbers happen to be."""
         kind = KINDS[node.type.grain]
-        return expression if expression.kind == kind else self.make("fill", (expression,), kind)
+        if expression.kind == kind or (kind, expression.kind) == ("scalar", "cell"):
+            return expression
+        shape = extent(kind, *view((self.spaces[node.id] or space).keys[name].shape))
+        return self.make("fill", (expression,), kind, shape=shape)
 
     def _inside(self, op: str, args: tuple[Expression, ...], grain: Grain) -> Expression:
         """A statistic taken within a block that holds whole rows, or the whole tensor."""
-        return self.make(op, args, KINDS[grain])
+        kind = KINDS[grain]
+        return self.make(op, args, kind, shape=extent(kind, *args[-1].shape))
 
     # ---- arithmetic
 
@@ -184,7 +196,7 @@ class Table:
         """A sum of Models over the sum of its weights. Where these are 0 there is no Model: the run must say so."""
         if number_of(args[1]) == 0:
             raise ZeroDivisor(node, name)
-        return self.make("quotient", tuple(args), widest(args))
+        return self.make("quotient", tuple(args), widest(arg.kind for arg in args))
 
     def elementwise(self, op: str, args: list[Expression], **attrs: int | float | str) -> Expression:
         zeros = [number_of(arg) == 0 for arg in args]
@@ -206,7 +218,7 @@ class Table:
         exponent = str(attrs["exponent"]) if op == "pow" else None
         if (found := fused(self, op, args, exponent)) is not None:
             return found
-        return self.make(op, tuple(args), widest(args), None, **attrs)
+        return self.make(op, tuple(args), widest(arg.kind for arg in args), None, None, **attrs)
 
     def _scalar(self, op: str, args: list[Expression], attrs: dict[str, int | float | str]) -> float:
         return apply(op, [float(arg.attr("value")) for arg in args], attrs)
@@ -253,7 +265,7 @@ class Table:
         if len(terms) == 2 and number_of(terms[0][0]) == 1 and number_of(terms[1][0]) in (1, -1):
             op = "add" if number_of(terms[1][0]) == 1 else "sub"
             return self.elementwise(op, [terms[0][1], terms[1][1]])
-        return self.make("sum", tuple(part for term in terms for part in term), widest([t for _, t in terms]))
+        return self.make("sum", tuple(part for term in terms for part in term), widest(t.kind for _, t in terms))
 
     # ---- making
 
@@ -261,20 +273,22 @@ class Table:
         return self.make("number", (), "scalar", value=float(value))
 
     def make(
-        self, op: str, args: tuple[Expression, ...], kind: str, phase: int | None = None, **attrs: int | float | str
+        self,
+        op: str,
+        args: tuple[Expression, ...],
+        kind: str,
+        phase: int | None = None,
+        shape: tuple[int, int] | None = None,
+        **attrs: int | float | str,
     ) -> Expression:
         sorted_attrs = tuple(sorted(attrs.items()))
-        key = (op, tuple(id(arg) for arg in args), sorted_attrs)
+        key = (op, tuple(id(arg) for arg in args), sorted_attrs, shape)
         if key not in self._made:
             at = max((arg.phase for arg in args), default=0) if phase is None else phase
-            self._made[key] = Expression(op, args, sorted_attrs, kind, at)
+            spans = spanned(arg.shape for arg in args) if shape is None else shape
+            whole = op in MATRIX_STEPS or any(arg.whole for arg in args)
+            self._made[key] = Expression(op, args, sorted_attrs, kind, at, spans, whole)
         return self._made[key]
-
-
-def widest(args: list[Expression]) -> str:
-    """The kind of an elementwise operation's result."""
-    grains = {"scalar": Grain.TENSOR, "row": Grain.ROW, "column": Grain.COLUMN, "block": Grain.WEIGHT}
-    return KINDS[join(*(grains[arg.kind] for arg in args))]
 
 
 def stat_name(node: Node, group: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from mergelang.catalog import DTYPE_BITS
-from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT, SAMPLE
-from mergelang.plan.model import CHUNK, Phase, Program, Task
+from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT, SAMPLE, WHOLE, extent
+from mergelang.plan.model import CHUNK, Leaf, Phase, Program, Step, Task
 
 # The most temporaries that a step needs beside its result.
 MOST_TEMPS = 2
@@ -18,6 +18,9 @@ VECTOR = 64
 SCRATCH_NUMBERS = 7
 # Fresh bytes per weight while a statistic within the block is taken: copies in float64, sorted values, their places.
 GATHER_BYTES = {"total": 8, "smallest": 0, "largest": 0, "order": 32, "rank": 32}
+# Numbers that a decomposition takes beside its result: copies of the matrix, of its factors, and squares of the
+# smaller side, which LAPACK's divide and conquer works in. Measured, it is 10 to 50 percent less.
+SVD_COPIES, SVD_FACTORS, SVD_SQUARES = 2, 2, 4
 # Copies of the values that the second round of an order statistic picks, in the worst case all of a piece.
 ORDER_COPIES = 4
 _STEP = 1 << 16
@@ -26,9 +29,21 @@ _STEP = 1 << 16
 def block_bytes(program: Program, phase: Phase, shape: tuple[int, int], itemsize: int) -> int:
     """Bytes of registers and of fresh temporaries for a block of this many rows and columns."""
     rows, cols = shape
-    sizes = {"block": rows * cols, "row": rows, "column": cols}
-    registers = sum(count * _padded(sizes[kind]) * itemsize for kind, count in slots(phase, program.kinds).items())
-    return registers + gather_bytes(phase, rows * cols, itemsize)
+    needed = slots(phase, program.kinds)
+    registers = sum(count * _padded(math.prod(extent(kind, rows, cols))) * itemsize for kind, count in needed.items())
+    matrices = max((matrix_bytes(step, program.kinds, itemsize) for step in phase.steps), default=0)
+    return registers + max(gather_bytes(phase, rows * cols, itemsize), matrices)
+
+
+def matrix_bytes(step: Step, kinds: Sequence[str], itemsize: int) -> int:
+    """Fresh bytes that a step of linear algebra takes beside its registers."""
+    if step.op not in ("svd", "product", "cumulate"):
+        return 0
+    shapes = [extent(kinds[register], 0, 0) for register in (step.out, *step.args)]
+    if step.op != "svd":  # copies in float64, where the registers are not
+        return 0 if itemsize == 8 and step.op == "product" else 8 * sum(map(math.prod, shapes))
+    (rows, cols), least = shapes[1], min(shapes[1])
+    return 8 * (SVD_COPIES * rows * cols + SVD_FACTORS * (rows + cols) * least + SVD_SQUARES * least * least)
 
 
 def slots(phase: Phase, kinds: Sequence[str]) -> Counter[str]:
@@ -62,7 +77,7 @@ def block_shape(shape: tuple[int, ...], reach: str, block: int) -> tuple[int, in
     """Rows and columns of the largest block into which a tensor of this shape is cut."""
     cols, rows = (shape[-1] if shape else 1), math.prod(shape[:-1])
     chunk = max(1, CHUNK // max(1, cols)) * max(1, cols)
-    if reach == "tensor":
+    if reach in WHOLE:
         chunk = max(1, rows * cols)
     elif len(shape) < 2:
         chunk = max(1, cols) if reach == "row" else CHUNK
@@ -73,7 +88,7 @@ def block_shape(shape: tuple[int, ...], reach: str, block: int) -> tuple[int, in
 def kept_bytes(task: Task, program: Program) -> int:
     """What a task holds from its first piece to its last: inputs that stay, and statistics that are under way."""
     stays = task.resident and len(program.phases) > 1
-    sizes = [aligned(math.prod(task.shape) * DTYPE_BITS[leaf.dtype] // 8) for leaf in task.leaves] if stays else []
+    sizes = [aligned(leaf_bytes(task, leaf)) for leaf in task.leaves] if stays else []
     most = max((orders(phase) for phase in program.phases), default=0)
     return (rounded(sum(sizes)) if sizes else 0) + most * order_bytes(math.prod(task.shape))
 
@@ -108,11 +123,17 @@ def piece_weights(task: Task, program: Program, block: int, piece_bytes: int) ->
 
 def piece_buffer(task: Task, program: Program, weights: int) -> int:
     """The bytes of a piece of so many weights, read and to be written."""
-    dtypes: Iterable[str] = [store.dtype for store in task.stores]
+    sizes = [weights * DTYPE_BITS[store.dtype] // 8 for store in task.stores]
     if not (task.resident and len(program.phases) > 1):
-        dtypes = [*dtypes, *(leaf.dtype for leaf in task.leaves)]
-    total = sum(aligned(weights * DTYPE_BITS[dtype] // 8) for dtype in dtypes)
+        sizes += [leaf_bytes(task, leaf, weights) for leaf in task.leaves]
+    total = sum(map(aligned, sizes))
     return rounded(total) if total else 0
+
+
+def leaf_bytes(task: Task, leaf: Leaf, weights: int | None = None) -> int:
+    """The stored bytes of a leaf, or of so many weights of it where it is no matrix, which is read as a whole."""
+    some = math.prod(task.shape) if weights is None else weights
+    return (some if leaf.weights < 0 else leaf.weights) * DTYPE_BITS[leaf.dtype] // 8
 
 
 def aligned(count: int) -> int:

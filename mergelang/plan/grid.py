@@ -17,9 +17,24 @@ ONE_IN = 32
 SAMPLED_WHOLE = 1 << 16
 # A sample is thinned out to about this many values, however large the tensor or the model.
 SAMPLE = 1 << 19
+# Programs of these reaches see a tensor as a whole, in one block.
+WHOLE = ("tensor", "matrix")
 # Values of a bracket that are kept as they are; beyond it they are counted, in so many bins at most.
 ORDER_KEPT = 1 << 19
 ORDER_BINS = 1 << 20
+
+
+def extent(kind: str, rows: int, cols: int) -> tuple[int, int]:
+    """Rows and columns of a register of this kind for a block of so many; a matrix's kind says its own: `48x16`.
+
+    >>> extent("row", 48, 16), extent("16x16", 48, 16)
+    ((48, 1), (16, 16))
+    """
+    known = {"block": (rows, cols), "row": (rows, 1), "column": (1, cols), "cell": (1, 1)}
+    if kind in known:
+        return known[kind]
+    first, _, second = kind.partition("x")
+    return int(first), int(second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +76,7 @@ class Grid:
 
     def spots(self, kind: str) -> int:
         """How many values a chunk has in a register of this kind."""
-        return {"block": self.chunk, "row": max(1, self.chunk // max(1, self.cols)), "column": self.cols}[kind]
+        return math.prod(extent(kind, max(1, self.chunk // max(1, self.cols)), self.cols)) or 1
 
 
 def grid_of(shape: tuple[int, ...], reach: str) -> Grid:
@@ -72,7 +87,7 @@ def grid_of(shape: tuple[int, ...], reach: str) -> Grid:
     """
     cols = shape[-1] if shape else 1
     rows = math.prod(shape[:-1])
-    if reach == "tensor":
+    if reach in WHOLE:
         return Grid(rows, cols, max(1, rows * cols))
     if len(shape) < 2:
         return Grid(rows, cols, max(1, cols) if reach == "row" else CHUNK)

@@ -102,7 +102,8 @@ def least_memory(plan: Plan) -> int:
 def usual_bytes(plan: Plan) -> int:
     """The bytes of one worker's registers and scratch for blocks of the usual size."""
     itemsize, block = ITEMSIZE[plan.precision], plan.budget.block
-    phases = [(program, phase) for program in plan.programs for phase in program.phases]
+    usual = [program for program in plan.programs if program.reach != "matrix"]
+    phases = [(program, phase) for program in usual for phase in program.phases]
     registers = max((block_bytes(program, phase, (1, block), itemsize) for program, phase in phases), default=0)
     return registers + SCRATCH_NUMBERS * block * itemsize
 
@@ -144,7 +145,8 @@ def _task_need(plan: Plan, task: Task, piece_bytes: int, usual: int) -> tuple[in
 
 def _described(program: Program, task: Task) -> str:
     """The task's shape, with the statistic for which its tensor must be in memory as a whole, if there is one."""
-    ops = sorted({step.op for phase in program.phases for step in phase.steps if is_gather(step.op)})
+    steps = [step for phase in program.phases for step in phase.steps]
+    ops = sorted({step.op for step in steps if is_gather(step.op) or step.op == "svd"})
     shape = " x ".join(map(str, task.shape)) or "one number"
     why = f" (`{ops[0]}`)" if ops and program.reach != "weight" else ""
     return f"of {shape}{why}"

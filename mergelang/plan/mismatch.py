@@ -38,9 +38,9 @@ def mismatch(
 
 
 def _other_shapes(names: list[str], left: Shapes, right: Shapes, called: tuple[str, str], place: Place) -> Problem:
-    lines = [f"    {name}: {_shape(left[name])} and {_shape(right[name])}" for name in names]
+    lines = [f"    {name}: {shown(left[name])} and {shown(right[name])}" for name in names]
     first, second = _called(called[0], "the first"), _called(called[1], "the second")
-    message = f"{first} and {second} have tensors of different shapes:\n\n{_listed(lines)}\n\n"
+    message = f"{first} and {second} have tensors of different shapes:\n\n{listed(lines)}\n\n"
     if _vocabularies(names, left, right):
         said = "The vocabularies differ: resize the larger model's embeddings to the other's before merging."
         return Problem(
@@ -73,9 +73,9 @@ def _lacking(names: list[str], has: str, lacks: str, tied: Mapping[str, str]) ->
     """What to say of tensors that one side has and the other lacks, or has under one more name."""
     missing, only_tied = [name for name in names if name not in tied], [name for name in names if name in tied]
     if missing:
-        yield f"{has} has {_counted(missing)} that {lacks} lacks:\n\n" + _listed([f"    {name}" for name in missing])
+        yield f"{has} has {_counted(missing)} that {lacks} lacks:\n\n" + listed([f"    {name}" for name in missing])
     if only_tied:
-        rows = _listed([f"    {name}, in {lacks} the same as {tied[name]}" for name in only_tied])
+        rows = listed([f"    {name}, in {lacks} the same as {tied[name]}" for name in only_tied])
         own = f"{has} has {_counted(only_tied)} of its own"
         yield f"{own} that {lacks} ties to another, one tensor under two names:\n\n{rows}"
 
@@ -113,10 +113,12 @@ def _called(name: str, otherwise: str) -> str:
     return f"`{name}`" if name else otherwise + " of these models"
 
 
-def _shape(shape: tuple[int, ...]) -> str:
+def shown(shape: tuple[int, ...]) -> str:
+    """The shape as a person writes it: `[48, 16]`."""
     return "[" + ", ".join(str(size) for size in shape) + "]"
 
 
-def _listed(lines: list[str]) -> str:
+def listed(lines: list[str]) -> str:
+    """The first of the lines, and how many more there are."""
     more = len(lines) - MOST_NAMES
     return "\n".join(lines[:MOST_NAMES] + ([f"    ... and {more} more"] if more > 0 else []))

@@ -43,7 +43,9 @@ class Step(Data, frozen=True):
     `row_total|smallest|largest|rank`, `row_order` (args: rank, x) and the same with `column_` and, for ranks,
     `tensor_`, `first` (args: count, value, cut, x -> 1 for the values at the first `count` places in ascending order,
     of which `value` is the last and `cut` says which of its equals belong to them: see Fold), `shrink` (args: x, least
-    -> x where its size is at least a number, else 0) and `clamp` (args: x, low, high -> x between two numbers).
+    -> x where its size is at least a number, else 0) and `clamp` (args: x, low, high -> x between two numbers); on
+    whole matrices `transpose`, `product`, `beside`, `leading`, `cumulate`, `svd` (attr cutoff: U, the singular values
+    and V below each other) and `rows` (attr first: as many as `out` has, from that one on).
     """
 
     op: str
@@ -91,22 +93,24 @@ class Phase(Data, frozen=True):
 class Program(Data, frozen=True):
     """What to compute for one tensor; `before` runs once on scalars, ahead of the first phase.
 
-    `reach` says what a block must hold: any weights ("weight"), whole rows ("row") or the whole tensor ("tensor").
+    `reach` says what a block must hold: any weights ("weight"), whole rows ("row") or the whole tensor ("tensor"); with
+    linear algebra ("matrix") it holds the whole tensor, and each register says its own shape, as `48x16`.
     """
 
-    kinds: tuple[str, ...]  # per register: block, row, column or scalar
+    kinds: tuple[str, ...]  # per register: block, row, column or scalar; a shape for a matrix
     leaves: int
     before: tuple[Step, ...]
     phases: tuple[Phase, ...]
-    reach: Literal["weight", "row", "tensor"] = "weight"
+    reach: Literal["weight", "row", "tensor", "matrix"] = "weight"
 
 
 class Leaf(Data, frozen=True):
-    """A tensor of an input, by the input's number and the tensor's name there."""
+    """A tensor of an input, by the input's number and the tensor's name there. `weights` -1: as many as the task's."""
 
     input: int
     tensor: str
     dtype: str
+    weights: int = -1
 
 
 class Store(Data, frozen=True):

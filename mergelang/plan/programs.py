@@ -6,14 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from mergelang.plan.expressions import STREAMED, Expression
+from mergelang.plan.expressions import MATRIX_STEPS, STREAMED, Expression
 from mergelang.plan.model import AttrValue, Fold, Phase, Program, Scalar, Step
 
 # Operations that need whole rows, or the whole tensor, in one block.
 ROW_OPS = frozenset(["row_total", "row_smallest", "row_largest", "row_order", "row_rank"])
 # The bits that floats of 16 bits have of a number.
 NARROW = {"BF16": 8, "F16": 11}
-TENSOR_OPS = frozenset(["tensor_rank", *(op.replace("row", "column") for op in ROW_OPS)])
+TENSOR_OPS = frozenset(op.replace("row", line) for op in ROW_OPS for line in ("column", "tensor"))
+
+Reach = Literal["weight", "row", "tensor", "matrix"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Compiled:
     """A program with what this tensor puts into it."""
 
     program: Program
-    leaves: tuple[tuple[int, str, str], ...]  # input, tensor, dtype
+    leaves: tuple[tuple[int, str, str, int], ...]  # input, tensor, dtype, and for matrices how many weights
     scalars: tuple[Scalar, ...]
     seeds: tuple[tuple[int, str], ...]  # chance node, tensor
     stats: tuple[str, ...]
@@ -52,27 +54,29 @@ class _Compiler:
     rounds: int
     order: list[Expression] = field(default_factory=list)
     register: dict[int, int] = field(default_factory=dict)
-    leaves: dict[tuple[int, str, str], int] = field(default_factory=dict)
+    leaves: dict[tuple[int, str, str, int], int] = field(default_factory=dict)
     seeds: list[tuple[int, str]] = field(default_factory=list)
+    reach: Reach = "weight"
 
     def compile(self) -> Compiled:
         self.order = list(_in_order([e for r in self.roots for e in (r.expression, r.rank) if e is not None]))
+        self.reach = _reach({e.op for e in self.order})
         given = [e for e in self.order if e.op in ("number", "stat")]
         for expression in [*given, *(e for e in self.order if e.op not in ("number", "stat"))]:
             self.register[id(expression)] = len(self.register)
         scalars = tuple(cast(Scalar, e.attr("value") if e.op == "number" else e.attr("name")) for e in given)
         stats = tuple(dict.fromkeys(root.stat for root in self.roots if root.stat))
         phases = tuple(self._phase(p, stats) for p in range(self._phase_count()))
-        program = Program(self._kinds(), len(self.leaves), self._scalar_steps(0), phases, self._reach())
+        program = Program(self._kinds(), len(self.leaves), self._scalar_steps(0), phases, self.reach)
         return Compiled(program, tuple(self.leaves), scalars, tuple(self.seeds), stats)
 
     def _kinds(self) -> tuple[str, ...]:
-        by_register = {self.register[id(e)]: e.kind for e in self.order}
+        by_register = {self.register[id(e)]: self._kind(e) for e in self.order}
         return tuple(by_register[i] for i in range(len(by_register)))
 
-    def _reach(self) -> Literal["weight", "row", "tensor"]:
-        ops = {e.op for e in self.order}
-        return "tensor" if ops & TENSOR_OPS else "row" if ops & ROW_OPS else "weight"
+    def _kind(self, e: Expression) -> str:
+        """The kind of a register; where matrices of several shapes meet, each says its own."""
+        return e.kind if e.kind == "scalar" or self.reach != "matrix" else f"{e.shape[0]}x{e.shape[1]}"
 
     def _phase_count(self) -> int:
         ends = [root.expression.phase + 1 for root in self.roots]
@@ -142,7 +146,8 @@ class _Compiler:
     def _step(self, e: Expression) -> Step:
         out = self.register[id(e)]
         if e.op == "leaf":
-            leaf = (int(e.attr("input")), str(e.attr("tensor")), str(e.attr("dtype")))
+            weights = e.shape[0] * e.shape[1] if self.reach == "matrix" else -1
+            leaf = (int(e.attr("input")), str(e.attr("tensor")), str(e.attr("dtype")), weights)
             return Step("load", out, (), {"leaf": self.leaves.setdefault(leaf, len(self.leaves))})
         args = tuple(self.register[id(arg)] for arg in e.args)
         if e.op == "chance":
@@ -162,6 +167,13 @@ class _Compiler:
         if seed not in self.seeds:
             self.seeds.append(seed)
         return self.seeds.index(seed)
+
+
+def _reach(ops: set[str]) -> Reach:
+    """What a block must hold for these operations."""
+    if ops & MATRIX_STEPS:
+        return "matrix"
+    return "tensor" if ops & TENSOR_OPS else "row" if ops & ROW_OPS else "weight"
 
 
 def _in_order(roots: list[Expression]) -> Iterator[Expression]:

@@ -22,7 +22,7 @@ def compared(table: Table, op: str, args: list[Expression]) -> Expression | None
     if args[0].op != RANK:
         return compared(table, _MIRRORED[op], args[::-1])
     subject, number = args[0].args[0], args[1]
-    if subject.kind != "block" or number.kind != "scalar":
+    if subject.kind != "block" or subject.whole or number.kind != "scalar":
         return None
     if op in ("lt", "ge"):
         count = table.elementwise("neg", [table.elementwise("floor", [table.elementwise("neg", [number])])])

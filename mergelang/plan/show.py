@@ -9,6 +9,7 @@ from mergelang.plan.model import AttrValue, Fold, Phase, Plan, Program, Scalar, 
 # Tensors of one program that are named before the rest is counted.
 MOST_TASKS = 6
 LETTERS = {"block": "b", "row": "r", "column": "c", "scalar": "s"}
+MATRIX = "m"
 
 
 def plan_text(plan: Plan) -> str:
@@ -88,8 +89,8 @@ def _scalar(value: Scalar | None) -> str:
 
 
 def _program(number: int, program: Program) -> list[str]:
-    names = [f"{LETTERS[kind]}{register}" for register, kind in enumerate(program.kinds)]
-    blocks = "any weights" if program.reach == "weight" else f"whole {program.reach}s"
+    names = [f"{LETTERS.get(kind, MATRIX)}{register}" for register, kind in enumerate(program.kinds)]
+    blocks = {"weight": "any weights", "matrix": "whole matrices"}.get(program.reach, f"whole {program.reach}s")
     lines = [f"p{number}: {program.leaves} tensors in, blocks of {blocks}"]
     lines += [f"  first     {_step(step, names)}" for step in program.before]
     for index, phase in enumerate(program.phases, 1):

@@ -33,6 +33,7 @@ class Space:
     keys: dict[str, Key]
     support: frozenset[str]
     layers: dict[str, tuple[str, int, int] | None] = field(default_factory=dict)
+    matrix: bool = False  # made by linear algebra: its tensors have rows and columns only
 
 
 def space_of(keys: dict[str, Key], support: frozenset[str] | None = None) -> Space:

@@ -7,7 +7,7 @@ the recipe and is reported before a weight is read. Structure (slices, stacks, s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mergelang.catalog import Checkpoint
 from mergelang.graph.node import Graph, Node, in_order
@@ -17,8 +17,10 @@ from mergelang.patterns import matches, renamed, wildcards
 from mergelang.plan import fixes
 from mergelang.plan.adapter_fit import CHANGED, REPLACED, UNTOUCHED, misfit
 from mergelang.plan.arms import check_pattern, chosen_arms
+from mergelang.plan.matrix_spaces import matrix_space
 from mergelang.plan.mismatch import mismatch
-from mergelang.plan.space import Key, Space, float_names, layer_count, space_of, wider
+from mergelang.plan.space import Key, Space, float_names, layer_count, space_of, view, wider
+from mergelang.plan.statics import Statics
 from mergelang.problem import Bug, Problem
 from mergelang.span import Place as SourcePlace
 from mergelang.span import narrowed
@@ -27,7 +29,8 @@ from mergelang.span import narrowed
 def spaces(graph: Graph, inputs: Sequence[Checkpoint]) -> dict[int, Space | None]:
     """The space of every node that the outputs need; None for numbers, which fit any space.
 
-    Raises Problem `tensors-differ`, `shapes-differ`, `matches-nothing`, `no-such-layer` and `no-layers`.
+    Raises Problem `tensors-differ`, `shapes-differ`, `matrices-do-not-fit`, `matches-nothing`, `no-such-layer` and
+    `no-layers`.
     """
     found: dict[int, Space | None] = {}
     finder = _Finder(graph, inputs, found)
@@ -41,7 +44,7 @@ class _Finder:
     graph: Graph
     inputs: Sequence[Checkpoint]
     found: dict[int, Space | None]
-    _same: dict[tuple[int, int], Space] = field(default_factory=dict)
+    _same: dict[tuple[int, int, Grain], Space] = field(default_factory=dict)
     _checked: set[tuple[int, int]] = field(default_factory=set)
 
     def find(self, node: Node) -> Space | None:
@@ -51,6 +54,8 @@ class _Finder:
         if "statistic" in OPS[node.op]:
             space = _need(self, node, -1)
             return space if node.type.grain >= Grain.LAYER and node.reads else None
+        if "matrix" in OPS[node.op]:
+            return self.matrix(node)
         return self.common(node)
 
     def place(self, node: Node) -> SourcePlace:
@@ -67,24 +72,33 @@ class _Finder:
         own = [(arg, space) for arg, space in found if space is not None]
         if not own:
             return None
-        fine = [space for arg, space in own if arg.type.grain == Grain.WEIGHT] or [space for _, space in own]
-        total = fine[0]
-        for space in fine[1:]:
-            total = self.joined(node, total, space)
-        for _, space in own:
-            self.joined(node, total, space)
+        fine = [(arg, space) for arg, space in own if arg.type.grain == Grain.WEIGHT] or own
+        (_, total), *others = sorted(fine, key=lambda pair: pair[0].type.grain, reverse=True)
+        for arg, space in others:
+            total = self.joined(node, total, space, arg.type.grain)
+        for arg, space in own:
+            self.joined(node, total, space, arg.type.grain)
         for arg, none in found:
             if none is None:
                 self.check_numbers(arg, total)
         return total
 
-    def joined(self, node: Node, left: Space, right: Space) -> Space:
+    def matrix(self, node: Node) -> Space:
+        """The space of a matrix operation. What `leading` counts is no matrix, so it is not asked for its space."""
+        matrices = range(node.op == "leading", len(node.args))
+        spaces = [_need(self, node, index) for index in matrices]
+        for space in spaces[1:]:  # the names only: rows and columns are for the operation to compare
+            _join(spaces[0], replace(space, matrix=True), Grain.TENSOR, node, self)
+        return matrix_space(node, spaces, Statics(self.found), self.place(node))
+
+    def joined(self, node: Node, left: Space, right: Space, grain: Grain) -> Space:
+        """The space that both share, of which the right one has values of this grain."""
         if left is right:
             return left
-        pair = (id(left), id(right))
-        if pair not in self._same:
-            self._same[pair] = _join(left, right, node, self)
-        return self._same[pair]
+        spot = (id(left), id(right), grain)
+        if spot not in self._same:
+            self._same[spot] = _join(left, right, grain, node, self)
+        return self._same[spot]
 
     def check_numbers(self, node: Node, space: Space) -> None:
         """Patterns and layer ranges of a schedule must meet some tensor of the space it is used in."""
@@ -115,17 +129,30 @@ class _Finder:
         return next((node for node in opened if node.id in ids), None)
 
 
-def _join(left: Space, right: Space, node: Node, finder: _Finder) -> Space:
-    if left.keys.keys() != right.keys.keys() or any(k.shape != right.keys[n].shape for n, k in left.keys.items()):
+def _join(left: Space, right: Space, grain: Grain, node: Node, finder: _Finder) -> Space:
+    seen_as = grain if left.matrix or right.matrix else None
+    if left.keys.keys() != right.keys.keys() or not all(
+        _agree(key.shape, right.keys[name].shape, seen_as) for name, key in left.keys.items()
+    ):
         names = finder.input_of(left), finder.input_of(right)
         # Only a fault asks for the place: it is found on the graph as written, and what passes make may have none.
         ties = finder.ties_of(left), finder.ties_of(right)
         raise mismatch(_shapes(left), _shapes(right), *names, finder.place(node), ties)
+    # A matrix that meets a tensor of the model is seen as that tensor.
+    shaped, other = (right, left) if left.matrix and grain == Grain.WEIGHT else (left, right)
     support = left.support | right.support
-    if support == left.support and all(k.dtype == right.keys[n].dtype for n, k in left.keys.items()):
-        return left
-    keys = {name: Key(key.shape, wider(key.dtype, right.keys[name].dtype)) for name, key in left.keys.items()}
-    return Space(keys, support, left.layers)
+    if support == shaped.support and all(k.dtype == other.keys[n].dtype for n, k in shaped.keys.items()):
+        return shaped
+    keys = {name: Key(key.shape, wider(key.dtype, other.keys[name].dtype)) for name, key in shaped.keys.items()}
+    return Space(keys, support, shaped.layers, shaped.matrix)
+
+
+def _agree(left: tuple[int, ...], right: tuple[int, ...], seen_as: Grain | None) -> bool:
+    """Whether values of these shapes go together: where there are matrices, as far as the coarser one is told apart."""
+    if left == right or seen_as is None or seen_as <= Grain.TENSOR:
+        return left == right or seen_as is not None
+    (rows, cols), (other_rows, other_cols) = view(left), view(right)
+    return (rows == other_rows or seen_as == Grain.COLUMN) and (cols == other_cols or seen_as == Grain.ROW)
 
 
 def _shapes(space: Space) -> dict[str, tuple[int, ...]]:
@@ -175,7 +202,7 @@ def _match(finder: _Finder, node: Node) -> Space | None:
         keys[name] = Key(key.shape, arm.keys[name].dtype if arm is not None else key.dtype, chosen[name], name)
         if chosen[name] not in zero and (arm is None or name in arm.support):
             support.add(name)
-    return Space(keys, frozenset(support) & float_names(keys), space.layers)
+    return replace(space, keys=keys, support=frozenset(support) & float_names(keys))
 
 
 def _need(finder: _Finder, node: Node, index: int) -> Space:
@@ -200,7 +227,7 @@ def _selected(finder: _Finder, node: Node) -> Space:
         return space_of({n: Key(k.shape, k.dtype, 0, n) for n, k in space.keys.items() if n in keep}, space.support)
     # A change keeps all its tensors: outside the selection it is zero, and its statistics do not count there.
     keys = {n: Key(k.shape, k.dtype, 0 if n in keep else -1, n) for n, k in space.keys.items()}
-    return Space(keys, space.support & keep, space.layers)
+    return replace(space, keys=keys, support=space.support & keep)
 
 
 def _renamed(finder: _Finder, node: Node) -> Space:

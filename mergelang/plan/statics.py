@@ -80,6 +80,8 @@ class Statics:
         match node.op:
             case "depth" | "layer" | "layers":
                 return layer_number(node.op, space.layers.get(name))
+            case "dimensions":
+                return Fraction(len(space.keys[name].shape))
             case "size":
                 return Fraction(self._size(node, name))
             case "match":
@@ -127,7 +129,7 @@ def _told_by(node: Node) -> str:
             return "layer"
         case "size":
             return str(node["per"]) if node["per"] in ("layer", "model") else "tensor"
-        case "match":
+        case "match" | "dimensions":
             return "tensor"
     return "model"
 

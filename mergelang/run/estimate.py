@@ -7,9 +7,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from mergelang.plan.costs import matrix_flops
 from mergelang.plan.model import Plan
 from mergelang.run.rates import Rates, rates, read_rate
 
+# Products and decompositions in float64, on one thread.
+NANOSECONDS_PER_FLOP = 0.12
 # Bytes per second where there is no file to try: inputs in memory.
 MEMORY_RATE = 8e9
 
@@ -42,8 +45,9 @@ def estimate(plan: Plan, cache: Path | None = None) -> Estimate:
 def _nanoseconds(plan: Plan, found: Rates) -> float:
     """What all steps and statistics take on one thread."""
     per_weight = [_per_weight(plan, number, found) for number in range(len(plan.programs))]
+    matrices = [matrix_flops(program) * NANOSECONDS_PER_FLOP for program in plan.programs]
     tasks = (task for stage in plan.stages for task in stage.tasks)
-    return sum(math.prod(task.shape) * per_weight[task.program] for task in tasks)
+    return sum(math.prod(task.shape) * per_weight[task.program] + matrices[task.program] for task in tasks)
 
 
 def _per_weight(plan: Plan, number: int, found: Rates) -> float:

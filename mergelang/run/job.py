@@ -15,8 +15,8 @@ from mergelang.backends.folds import Streaming
 from mergelang.backends.order import START, Found, Order
 from mergelang.backends.scratch import Scratch
 from mergelang.catalog import DTYPE_BITS
-from mergelang.plan.footprint import kept_bytes
-from mergelang.plan.grid import ONE_IN, SAMPLE, SAMPLED_WHOLE, grid_of
+from mergelang.plan.footprint import kept_bytes, leaf_bytes
+from mergelang.plan.grid import ONE_IN, SAMPLE, SAMPLED_WHOLE, extent, grid_of
 from mergelang.plan.model import Fold, Step, Task
 from mergelang.run.context import BoundPhase, Context, regions
 from mergelang.run.program_piece import ProgramPiece
@@ -42,7 +42,7 @@ class Job:
         self._keep = task.resident and len(self.bound.phases) > 1
         self.numbers = Numbers([], [])
         self.kept: Tensor | None = None
-        self.kept_offsets, size = regions([math.prod(task.shape) * width(leaf.dtype) for leaf in task.leaves])
+        self.kept_offsets, size = regions([leaf_bytes(task, leaf) for leaf in task.leaves])
         self._kept_bytes = size if self._keep else 0
         self._reserves = kept_bytes(task, self.bound.program)
         self._reserved = False
@@ -118,7 +118,7 @@ class Job:
         return pieces
 
     def _values_of(self, kind: str) -> int:
-        return {"block": self.grid.size, "row": self.grid.rows, "column": self.grid.cols, "scalar": 1}[kind]
+        return 1 if kind == "scalar" else math.prod(extent(kind, self.grid.rows, self.grid.cols))
 
     def _cut(self) -> list[ProgramPiece]:
         if not self._now.phase.steps:
@@ -197,7 +197,8 @@ class Job:
 
     def _start_fold(self, fold: Fold, start: int) -> Streaming:
         # Where all of a tensor is gone through, a sample takes a weight here and there, so that its share is the same.
-        whole = self.grid.size <= SAMPLED_WHOLE or not self._now.phase.sampled
+        at_once = self.grid.size <= max(SAMPLED_WHOLE, self.grid.chunk)
+        whole = at_once or not self._now.phase.sampled
         if fold.stat >= 0:
             stride = fold.stride * ONE_IN if whole else fold.stride
             return self.context.statistics.start(self.task.stats[fold.stat], fold.kind, stride)

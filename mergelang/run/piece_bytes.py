@@ -42,8 +42,9 @@ class PieceBytes:
         self._start, self._stop = start - self._piece.start, stop - self._piece.start
 
     def load(self, leaf: int, out: Tensor) -> None:
-        dtype = self._piece.job.task.leaves[leaf].dtype
-        to_float(self._cut(self._leaves[leaf], dtype), dtype, out.view(-1))
+        dtype, raw = self._piece.job.task.leaves[leaf].dtype, self._leaves[leaf]
+        whole = self._piece.job.task.leaves[leaf].weights >= 0
+        to_float(raw if whole else self._cut(raw, dtype), dtype, out.view(-1))
         if leaf in self._checked:
             self._sums.append(out.sum())
 
@@ -81,7 +82,8 @@ class PieceBytes:
         # In the task's order and over whole tensors, so that the message does not depend on how they were cut.
         for leaf in job.task.check:
             found = job.task.leaves[leaf]
-            if (problem := not_finite(job.context.sources[found.input], found, math.prod(job.task.shape))) is not None:
+            count = math.prod(job.task.shape) if found.weights < 0 else found.weights
+            if (problem := not_finite(job.context.sources[found.input], found, count)) is not None:
                 raise problem
 
     def _cut(self, raw: Tensor, dtype: str) -> Tensor:

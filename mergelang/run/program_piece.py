@@ -10,6 +10,7 @@ from torch import Tensor
 from mergelang.backends.block import Frame, run_block
 from mergelang.backends.folds import Streaming
 from mergelang.catalog import DTYPE_BITS
+from mergelang.plan.footprint import leaf_bytes
 from mergelang.run.context import regions
 from mergelang.run.piece_bytes import PieceBytes
 from mergelang.run.worker import Worker
@@ -26,7 +27,7 @@ class ProgramPiece:
         self.phase = job.bound.phases[job.phase]
         self.order = (job.number, job.phase, start)
         self.reads = self.phase.first_loads if job.is_kept() else self.phase.loads
-        in_sizes = [] if job.is_kept() else [self._bytes(job.task.leaves[leaf].dtype) for leaf in self.phase.loads]
+        in_sizes = [] if job.is_kept() else [self._leaf_bytes(leaf) for leaf in self.phase.loads]
         out_sizes = [self._bytes(job.task.stores[slot].dtype) for slot in self.phase.stores]
         self._offsets, self._size = regions([*in_sizes, *out_sizes])
         registers = job.context.register_bytes(job.bound.program, job.phase, job.task.shape)
@@ -90,7 +91,7 @@ class ProgramPiece:
 
     def leaf_bytes(self, leaf: int) -> Tensor:
         """The leaf's bytes of this piece, in host memory."""
-        size = self._bytes(self.job.task.leaves[leaf].dtype)
+        size = self._leaf_bytes(leaf)
         if self.job.is_kept():
             assert self.job.kept is not None
             per_weight = DTYPE_BITS[self.job.task.leaves[leaf].dtype] // 8
@@ -102,6 +103,9 @@ class ProgramPiece:
         """The host memory for the piece's part of a store, by its place among the phase's stores."""
         size = self._bytes(self.job.task.stores[self.phase.stores[place]].dtype)
         return self._part(len(self._offsets) - len(self.phase.stores) + place, size)
+
+    def _leaf_bytes(self, leaf: int) -> int:
+        return leaf_bytes(self.job.task, self.job.task.leaves[leaf], self.stop - self.start)
 
     def _part(self, region: int, size: int) -> Tensor:
         assert self._buffer is not None

@@ -1,0 +1,40 @@
+"""The primitives of linear algebra, as makers: each is one node, with other rows and columns than the model's."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from mergelang.graph.node import Node, constant_value
+from mergelang.lower.call import Arguments, Make
+from mergelang.lower.lists import empty
+from mergelang.lower.values import Value
+
+# What files hold is good to about 1e-7 of a tensor's largest singular value: what lies below this is rounding.
+CUTOFF = Fraction(1, 1_000_000)
+
+
+def two(op: str) -> Make:
+    """A maker of an operation with two arguments."""
+    return lambda a: a.spread(lambda values: a.node(op, a.subject_node(values[0]), a.subject_node(values[1], 1)))
+
+
+def decomposed(op: str) -> Make:
+    """A maker of a part of a decomposition, without what lies below the cutoff."""
+
+    def make(a: Arguments) -> Value:
+        given = a.options.get("cutoff")
+        cutoff = constant_value(given) if isinstance(given, Node) else CUTOFF
+        if cutoff is None or not 0 <= cutoff < 1:
+            message = "A cutoff is a share of the largest singular value, 0 or more and below 1, known while compiling."
+            raise a.problem("wrong-type", message, a.span, fix=f"{op}(cutoff = 0.000001, {a.spans[0].text})")
+        return a.spread(lambda values: a.node(op, a.subject_node(values[0]), cutoff=cutoff))
+
+    return make
+
+
+def beside(a: Arguments) -> Value:
+    """Matrices side by side; one alone is itself."""
+    parts = [a.subject_node(part) for part in a.listed()]
+    if not parts:
+        raise empty(a)
+    return a.node("beside", *parts) if len(parts) > 1 else parts[0]

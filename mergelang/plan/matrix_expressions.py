@@ -1,0 +1,43 @@
+"""Operations on whole matrices as expressions of one tensor; what is zero by the headers stays zero, and costs nothing.
+
+The decomposition is one step, whose result has U, the singular values and V below each other; each of them is cut
+out of it, so that a recipe that uses all three works it out once.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from mergelang.graph.node import Node
+from mergelang.plan.grid import extent
+from mergelang.plan.kinds import KINDS
+from mergelang.plan.space import Space, view
+
+if TYPE_CHECKING:
+    from mergelang.plan.expressions import Expression, Table
+
+DECOMPOSED = ("left_vectors", "singular_values", "right_vectors")
+
+
+def matrix_expression(table: Table, node: Node, name: str, space: Space) -> Expression:
+    """What a matrix operation is for the tensor `name` of its own space."""
+    kind = KINDS[node.type.grain]
+    shape = extent(kind, *view(space.keys[name].shape))
+    matrices = node.args[1:] if node.op == "leading" else node.args
+    args = [table.of(arg, name, space) for arg in matrices]
+    zeros = [arg.op == "number" and arg.attr("value") == 0 for arg in args]
+    if 0 in shape or all(zeros) or (node.op == "product" and any(zeros)):
+        return table.number(0)
+    dense = tuple(table.spread(arg, of, name, space) for arg, of in zip(args, matrices, strict=True))
+    if node.op in DECOMPOSED:
+        return _decomposed(table, node, dense[0], kind, shape)
+    return table.make(node.op, dense, kind, shape=shape)
+
+
+def _decomposed(table: Table, node: Node, x: Expression, kind: str, shape: tuple[int, int]) -> Expression:
+    rows, cols = x.shape
+    cutoff = float(Fraction(str(node["cutoff"])))
+    svd = table.make("svd", (x,), "block", shape=(rows + 1 + cols, min(rows, cols)), cutoff=cutoff)
+    first = {"left_vectors": 0, "singular_values": rows, "right_vectors": rows + 1}[node.op]
+    return table.make("rows", (svd,), kind, shape=shape, first=first)

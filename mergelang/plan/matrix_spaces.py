@@ -1,0 +1,77 @@
+"""The spaces of operations on whole matrices: the same names with other rows and columns, found from headers alone.
+
+A tensor is a matrix with its last dimension as rows; the dimensions before it go with the left factor of a product,
+so that `product(left_vectors(x), transpose(right_vectors(x)))` has the shape of `x`, whatever that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+
+from mergelang.graph.node import Node
+from mergelang.plan.mismatch import listed, shown
+from mergelang.plan.space import Key, Space, view, wider
+from mergelang.plan.statics import Statics
+from mergelang.problem import Problem
+from mergelang.scalars import as_float
+from mergelang.span import Place
+
+Shape = tuple[int, ...]
+
+
+def matrix_space(node: Node, spaces: Sequence[Space], statics: Statics, place: Place) -> Space:
+    """The space of a matrix operation on matrices over these spaces, which have the same names.
+
+    Raises Problem `matrices-do-not-fit`, with all tensors that do not. Tensors of integers stay as they are.
+    """
+    keys: dict[str, Key] = {}
+    unfit: list[str] = []
+    for name, key in spaces[0].keys.items():
+        shapes = [space.keys[name].shape for space in spaces]
+        dtype = reduce(wider, (space.keys[name].dtype for space in spaces))
+        if key.is_float and not _fit(node.op, shapes):
+            unfit.append(f"    {name}: {' and '.join(map(shown, shapes))}")
+        width = _width(node, name, spaces[0], statics) if node.op == "leading" else 0
+        keys[name] = Key(SHAPES[node.op](shapes, width) if key.is_float else key.shape, dtype, name=name)
+    if unfit:
+        message = f"{_NEEDS[node.op]}\n\n{listed(unfit)}"
+        raise Problem("matrices-do-not-fit", message, place, fix=_FIXES[node.op])
+    support = frozenset.intersection(*(space.support for space in spaces))
+    if node.op == "beside":
+        support = frozenset.union(*(space.support for space in spaces))
+    return Space(keys, support, spaces[0].layers, matrix=True)
+
+
+def _width(node: Node, name: str, space: Space, statics: Statics) -> int:
+    """How many columns `leading` takes, brought to what there is."""
+    return max(0, min(int(as_float(statics.value(node.args[0], name, space))), view(space.keys[name].shape)[1]))
+
+
+def least(shape: Shape) -> int:
+    """How many singular values a matrix of this shape has."""
+    return min(view(shape))
+
+
+SHAPES: dict[str, Callable[[Sequence[Shape], int], Shape]] = {
+    "transpose": lambda x, width: view(x[0])[::-1],
+    "product": lambda x, width: (*x[0][:-1], view(x[1])[1]),
+    "beside": lambda x, width: (*x[0][:-1], sum(view(shape)[1] for shape in x)),
+    "leading": lambda x, width: (*x[0][:-1], width),
+    "left_vectors": lambda x, width: (*x[0][:-1], least(x[0])),
+    "singular_values": lambda x, width: (least(x[0]),),
+    "right_vectors": lambda x, width: (view(x[0])[1], least(x[0])),
+    "cumulate": lambda x, width: x[0],
+}
+
+_NEEDS = {
+    "product": "`product(x, y)` needs as many columns in `x` as there are rows in `y`:",
+    "beside": "Matrices that stand side by side must have as many rows:",
+}
+_FIXES = {"product": "product(transpose(...), ...)", "beside": "beside([transpose(...), ...])"}
+
+
+def _fit(op: str, shapes: Sequence[Shape]) -> bool:
+    if op == "product":
+        return view(shapes[0])[1] == view(shapes[1])[0]
+    return op != "beside" or len({view(shape)[0] for shape in shapes}) == 1

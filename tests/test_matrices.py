@@ -1,0 +1,178 @@
+"""The claim: linear algebra in recipes is that of whole tensors, and total, whatever the threads and the memory."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import toy
+from end_to_end import Weights, tensors
+from oracle import evaluate
+
+import mergelang as ml
+from mergelang.plan.build import Request
+from mergelang.plan.memory import least_memory
+from mergelang.plan.model import Budget, Plan
+from mergelang.problem import Problem
+from mergelang.run.in_memory import run_in_memory
+
+ROUNDING = 1e-12  # float64, on values near 1 and small matrices of good condition
+F64, F32 = Request(precision="F64", dtype="F64"), Request(precision="F32", dtype="F64")
+SHAPES: dict[str, toy.Shape] = {
+    "embed.weight": (12, 4),
+    "layers.0.mlp.weight": (3, 5),
+    "layers.0.norm.weight": (5,),
+    "layers.1.conv.weight": (2, 3, 4),
+    "head.weight": (6, 6),
+}
+
+# Recipes over base, a and b that use every operation on matrices.
+RECIPES = {
+    "decomposed and put together": """
+        let x = a - base
+        merge base + product(left_vectors(x) * singular_values(x), transpose(right_vectors(x)))""",
+    "the flat spectrum of a sum": """
+        let x = a + b - 2 * base
+        merge base + mean(singular_values(x), per = tensor) * product(left_vectors(x), transpose(right_vectors(x)))""",
+    "leading directions of two tasks side by side": """
+        let tasks = [a, b] - base
+        let kept = floor(size(singular_values(tasks[0]), per = tensor) / 2)
+        let left = beside(leading(kept, left_vectors(tasks)))
+        let values = beside(leading(kept, singular_values(tasks)))
+        let right = beside(leading(kept, right_vectors(tasks)))
+        merge base + product(left * values, transpose(right))""",
+    "trimmed over the model in a common basis": """
+        let tasks = [a, b] - base
+        let basis = left_vectors(beside(tasks))
+        merge base + product(basis, ties(density = 30%, product(transpose(basis), tasks)))""",
+    "as many directions as hold half of the spectrum": """
+        let x = a - base
+        let values = singular_values(x)
+        let kept = cumulate(values) <= sum(values, per = tensor) / 2
+        merge base + product(left_vectors(x) * values * kept, transpose(right_vectors(x)))""",
+    "statistics of factors": """
+        let x = a - base
+        let size = largest(singular_values(x), per = model) / largest(abs(x), per = layer)
+        merge base + size * order(1, singular_values(x), per = tensor) / norm(transpose(x)) * x""",
+    "by the number of dimensions": """
+        let x = a - base
+        merge base + (if dimensions == 2 then product(product(raw(x), transpose(raw(b - base))), x) else x / 2)""",
+    "only some tensors": """
+        let x = match name { "head.*" => a - base, else => 0 }
+        merge base + product(left_vectors(x) * singular_values(x), transpose(right_vectors(x)))""",
+}
+
+
+def models(seed: int = 0) -> dict[str, Weights]:
+    return dict(zip(("base", "a", "b"), toy.family(SHAPES, seed), strict=True))
+
+
+def expected(recipe: ml.Recipe, given: dict[str, Weights]) -> Weights:
+    written = recipe.compiled.written
+    (values,) = evaluate(written, [given[one.ref] for one in written.inputs])
+    return values
+
+
+def steps(plan: Plan) -> list[str]:
+    return [step.op for program in plan.programs for phase in program.phases for step in phase.steps]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_run_gives_what_the_oracle_does(name: str) -> None:
+    given = models()
+    recipe = ml.compile(RECIPES[name], **given)
+    wanted = expected(recipe, given)
+    for request, tolerance in ((F64, ROUNDING), (F32, 1e-5)):
+        (made,) = recipe.tensors(request).values()
+        for key, value in wanted.items():
+            torch.testing.assert_close(made[key], value.double(), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_threads_blocks_and_memory_change_no_bit(name: str) -> None:
+    given = models()
+    budgets = [Budget(), Budget(threads=1, block=1), Budget(threads=4, block=1 << 20), Budget(threads=3, block=65536)]
+    first, *others = (tensors(RECIPES[name], given, Request(dtype="F64", budget=budget)) for budget in budgets)
+    for other in others:
+        assert all(torch.equal(value, other[key]) for key, value in first.items())
+
+
+def test_one_decomposition_serves_all_that_is_made_of_it() -> None:
+    recipe = ml.compile(RECIPES["the flat spectrum of a sum"], **models())
+    plan = recipe.plan()
+    assert steps(plan).count("svd") == len(SHAPES)
+    assert all(len(program.phases) == 1 for program in plan.programs)
+
+
+def test_what_is_not_chosen_is_not_decomposed() -> None:
+    text = "merge base + (if dimensions == 3 then product(left_vectors(a - base), transpose(a - base)) else 0) * 0"
+    with pytest.raises(Problem, match="as many columns"):
+        ml.compile(text, **models()).plan()
+    text = "merge base + (if dimensions == 3 then polar(a - base) * norm(a - base) else a - base)"
+    plan = ml.compile(text, **models()).plan()
+    assert steps(plan).count("svd") == 1
+
+
+def test_linear_algebra_is_done_in_float64_unless_another_precision_is_asked_for() -> None:
+    recipe = ml.compile(RECIPES["the flat spectrum of a sum"], **models())
+    assert recipe.plan().precision == "F64"
+    assert recipe.plan(Request(precision="F32")).precision == "F32"
+
+
+# ---- the total rule
+
+
+def part(text: str, **given: Weights) -> torch.Tensor:
+    return ml.merge(f"field({text})", **given)["w"].double()
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2, 3])
+def test_directions_without_weight_are_zero(rank: int) -> None:
+    random = torch.Generator().manual_seed(rank)
+    low = torch.randn(6, rank, generator=random) @ torch.randn(rank, 4, generator=random)
+    x = {"w": low}
+    for side, size in (("left", 6), ("right", 4)):
+        vectors = part(f"{side}_vectors(x - origin)", x=x)
+        assert vectors.shape == (size, 4)
+        torch.testing.assert_close(vectors.T @ vectors, torch.diag((torch.arange(4) < rank).double()))
+        assert not vectors[:, rank:].any()
+    nearest = part("polar(x - origin)", x=x)
+    assert torch.linalg.matrix_rank(nearest, tol=1e-6) == rank
+
+
+def test_the_largest_entry_of_each_left_vector_is_positive() -> None:
+    x = {"w": torch.randn(5, 7, generator=torch.Generator().manual_seed(1))}
+    left = part("left_vectors(x - origin)", x=x)
+    assert (left.gather(0, left.abs().argmax(0, keepdim=True)) > 0).all()
+    torch.testing.assert_close(part("left_vectors(origin - x)", x=x), left)
+    torch.testing.assert_close(part("right_vectors(origin - x)", x=x), -part("right_vectors(x - origin)", x=x))
+
+
+def test_the_cutoff_says_what_counts_as_nothing() -> None:
+    x = {"w": torch.diag(torch.tensor([8.0, 4.0, 1.0]))}
+    values = [part(f"raw(singular_values(cutoff = {c}, x - origin))", x=x).tolist() for c in (0, 0.125, 0.5)]
+    assert values == [[8, 4, 1], [8, 4, 0], [8, 0, 0]]
+
+
+def test_infinities_that_are_allowed_spread_over_their_tensor_only() -> None:
+    x = {"v": torch.ones(2, 2), "w": torch.tensor([[1.0, torch.inf], [0.0, 1.0]])}
+    recipe = ml.compile("field(left_vectors(x - origin))", x=x)
+    (made,) = recipe.tensors(Request(allow_nonfinite=True)).values()
+    assert made["w"].isnan().all()
+    assert made["v"].isfinite().all()
+    with pytest.raises(Problem, match="w"):
+        recipe.tensors()
+
+
+# ---- memory
+
+
+def test_a_budget_in_which_a_decomposition_does_not_fit_is_refused_and_the_least_one_is_enough() -> None:
+    given = {name: {"w": torch.randn(700, 600)} for name in ("base", "a")}
+    recipe = ml.compile("merge base + polar(a - base) * norm(a - base)", **given)
+    plan = recipe.plan(Request(budget=Budget(memory=1 << 20, threads=1)))
+    least = least_memory(plan)
+    assert least > 700 * 600 * 8 * 4
+    enough = recipe.plan(Request(budget=Budget(memory=least, threads=1)))
+    assert enough.costs.peak_memory <= least
+    (made,) = run_in_memory(enough, recipe.sources()).values()
+    assert made["w"].isfinite().all()
