@@ -29,6 +29,7 @@ from oracle_lines import (
     INPUTS,
     MATRICES,
     NOWHERE,
+    PLACED,
     RANDOM,
     RANKING,
     ROWS_KEPT,
@@ -231,6 +232,20 @@ def _random(run: Run, node: Node, space: Space) -> Evaluated:
     return {name: masks.get(name, of.values[name]) for name, _ in space}, of.support
 
 
+def _placed(run: Run, node: Node, space: Space) -> Evaluated:
+    of = seen(run, node.args[-1], space)
+    held = {name: of.values[name] for name in sorted(of.support) if of.values[name].is_floating_point()}
+    values = {name: zero() for name, _ in space}
+    if node.op == "before":
+        group = groups(space, Grain[str(node["per"]).upper()])
+        for name in values:
+            values[name] = number(sum(x.numel() for n, x in held.items() if n < name and group[n] == group[name]))
+        return values, set(values)
+    counts = seen(run, node.args[0], space).values
+    masks = {name: torch.arange(x.numel()).reshape(x.shape) < counts[name] for name, x in held.items()}
+    return values | {name: mask.double() for name, mask in masks.items()}, of.support
+
+
 def _statistic(run: Run, node: Node, space: Space) -> Evaluated:
     subject = seen(run, node.args[-1], space)
     ranks = seen(run, node.args[0], space).values if len(node.args) == 2 else None
@@ -308,6 +323,7 @@ _EVALUATORS: list[tuple[Collection[str], Callable[[Run, Node, Space], Evaluated]
     (STATISTICS, _statistic),
     (RANKING, _ranking),
     (RANDOM, _random),
+    (PLACED, _placed),
     (STRUCTURE, _structure),
 ]
 ORACLE = frozenset(op for table, _ in _EVALUATORS for op in table)

@@ -125,8 +125,9 @@ def _chance(node: Node, name: str, shape: tuple[int, ...], chances: Tensor) -> T
     return (natural(drawn, Grain.WEIGHT, shape) < chances).double()
 
 
+PLACED = frozenset(["earlier", "before"])
 RANDOM: dict[str, Callable[[Node, str, tuple[int, ...], Tensor], Tensor]] = {"chance": _chance}
-GATHERS = frozenset([*STATISTICS, *RANKING, *RANDOM])
+GATHERS = frozenset([*STATISTICS, *RANKING, *RANDOM, *PLACED])
 
 
 # ---- whole matrices

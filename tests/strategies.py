@@ -188,6 +188,7 @@ class Builder:
             lambda: self.add(self.one_of("mul", "minimum", "maximum"), self.mask(inner), self.field(inner)),
             lambda: self.add("choose", self.mask(inner), self.field(inner), self.number(inner)),
             lambda: self.ranked(deep),
+            lambda: self.mask_by_place(deep),
             lambda: self.match(self.field, deep, zero=True),
             lambda: self.add(self.one_of("select", "drop"), self.field(inner), patterns=self.patterns()),
             self.mask_by_chance,
@@ -211,6 +212,12 @@ class Builder:
         chance = self.pick(lambda: self.constant(0, 8), lambda: self.add("depth"))
         task = self.task()
         return self.add("chance", chance, task, seed=self.draw(st.integers(0, 3)), of=meaning([task]))
+
+    def mask_by_place(self, deep: int) -> Node:
+        """1 for the first weights of a tensor, a layer or the model."""
+        change, number = self.delta(deep - 1), self.graph.constant(self.draw(st.integers(0, 40)))
+        before = self.add("before", change, per=self.one_of("tensor", "layer", "model"))
+        return self.add("earlier", self.add("sub", number, before), change)
 
     def ranked(self, deep: int) -> Node:
         """Each weight's place among its fellows, as a share."""

@@ -105,3 +105,16 @@ def test_the_dtype_stays_that_of_the_inputs() -> None:
         torch.bfloat16
     }
     assert {x.dtype for x in tensors("merge mean([math, code])", three_on_a_base()).values()} == {torch.float32}
+
+
+FIRST = 150_001  # past two chunks of a tensor, and in the middle of a row
+
+
+def test_the_first_weights_are_counted_across_chunks_rows_and_tensors() -> None:
+    models = {name: {"b": torch.full((500, 400), k), "a": torch.full((7,), k)} for name, k in (("x", 0.0), ("y", 1.0))}
+    within = tensors(f"merge x + earlier({FIRST}, y - x, per = tensor) * (y - x)", models)
+    whole = tensors(f"merge x + earlier({FIRST}, y - x, per = model) * (y - x)", models)
+    places = torch.arange(500 * 400).reshape(500, 400)
+    assert torch.equal(within["b"], (places < FIRST).float())
+    assert torch.equal(whole["b"], (places < FIRST - 7).float())
+    assert torch.equal(within["a"], torch.ones(7)) and torch.equal(whole["a"], torch.ones(7))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -114,6 +115,8 @@ class _Binder:
             return [self._first(step)]
         if step.op in FUSED:
             return [_call(FUSED[step.op], self._operands(step.out, *step.args))]
+        if step.op == "earlier":
+            return [_earlier(self.shaped(step.out), step.args[0])]
         if step.op in ("sum", "combine"):
             return self._sum(step)
         if step.op == "anchored":
@@ -291,6 +294,19 @@ def _first_two(out: Operand, x: Operand, y: Operand, first: int, second: int, st
         else:
             start(frame)
             kernels.add_scaled(out(frame), frame.numbers[second], y(frame))
+
+    return run
+
+
+def _earlier(out: Operand, number: int) -> Action:
+    """1 for the weights whose places are below the number, counted exactly whatever the working precision."""
+
+    def run(frame: Frame) -> None:
+        block = out(frame).view(-1)
+        left = min(max(frame.numbers[number] - frame.start, 0.0), float(block.numel()))
+        first = math.ceil(left)
+        block[:first].fill_(1)
+        block[first:].zero_()
 
     return run
 

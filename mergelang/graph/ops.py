@@ -83,6 +83,8 @@ _RECORDS = [
     _op("size", 1, rules.count, "How many values there are.", "statistic headers"),
     _op("rank", 1, rules.ranks, "Each value's place from 0 in ascending order; equals keep their order.", "ranking"),
     _op("chance", 2, rules.chance, "1 with chance x for each weight of y, else 0.", "random", reads=True),
+    _op("earlier", 2, rules.earlier, "1 for the first x weights of a tensor of y, else 0.", "placed", reads=True),
+    _op("before", 1, rules.before, "How many weights the reach holds in tensors of earlier names.", "placed headers"),
     # whole matrices: a tensor is seen as rows of its last dimension
     _op("transpose", 1, matrix_rules.transpose, "Rows for columns.", "matrix"),
     _op("product", 2, matrix_rules.product, "The matrix product.", "matrix"),

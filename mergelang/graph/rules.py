@@ -346,6 +346,25 @@ def chance(args: Sequence[Typed], attrs: Attrs) -> Type:
     return Type(PLAIN, Grain.WEIGHT)
 
 
+def earlier(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """A mask with one number per weight, by a plain count for each tensor."""
+    number = plain(args[:1], attrs)
+    if number.grain > Grain.TENSOR:
+        raise IllTyped(
+            "reach", f"How many weights come first is one number per tensor; this has one per {number.grain.word}."
+        )
+    piece(args[1:], attrs)
+    return Type(PLAIN, Grain.WEIGHT)
+
+
+def before(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """A plain number per tensor."""
+    piece(args, attrs)
+    if Grain[str(attrs["per"]).upper()] > Grain.TENSOR:
+        raise IllTyped("reach", "The first weights can be taken of a tensor, of a layer or of the model.")
+    return Type(PLAIN, Grain.TENSOR)
+
+
 # ---- structure
 
 

@@ -148,6 +148,16 @@ def _order(a: Arguments) -> Value:
     return a.spread(lambda v: a.node("order", a.subject_node(v[0]), a.subject_node(v[1], 1), per=per))
 
 
+def _earlier(a: Arguments) -> Value:
+    per = _reach(a)
+
+    def mask(values: list[Value]) -> Value:
+        number, subject = a.subject_node(values[0]), a.subject_node(values[1], 1)
+        return a.node("earlier", a.node("sub", number, a.node("before", subject, per=per)), subject)
+
+    return a.spread(mask)
+
+
 def _sum(a: Arguments) -> Value:
     if "per" in a.options:
         return _statistic("total")(a)
@@ -289,6 +299,7 @@ FUNCTIONS: dict[str, Primitive] = {
     "rank": Primitive("x", ("per",), _statistic("rank"), "each value's place from 0 in ascending order"),
     "order": Primitive("place x", ("per",), _order, "the value at that place, from 0, in ascending order"),
     "chance": Primitive("share x", ("seed",), _chance, "1 with that chance for each weight of x, else 0"),
+    "earlier": Primitive("number x", ("per",), _earlier, "1 for the first weights of x, so many of them, else 0"),
     "transpose": Primitive("x", (), _elementwise("transpose"), "rows for columns"),
     "product": Primitive("x y", (), matrices.two("product"), "the matrix product"),
     "beside": Primitive("list", (), matrices.beside, "matrices of as many rows side by side"),

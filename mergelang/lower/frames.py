@@ -89,7 +89,12 @@ def is_linear(image: Node, probe: Node) -> bool:
     return depends[image.id] and is_delta(image.type)
 
 
-_HEADER_ONLY = ("size", "chance")  # these look at names and shapes of their subject, not at its weights
+_HEADER_ONLY = (
+    "size",
+    "chance",
+    "earlier",
+    "before",
+)  # these look at names and shapes of their subject, not at its weights
 
 
 def _keeps_linear(node: Node, inside: Sequence[bool]) -> bool:

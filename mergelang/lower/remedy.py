@@ -114,11 +114,11 @@ def _made_matrices(fault: IllMatched) -> str:
 
 def _reach(fault: IllMatched) -> str:
     """What has one value is itself what would be gathered; ranks and places take the reach that they can."""
-    if fault.op == "rank":
+    if fault.op in ("rank", "before"):
         return re.sub(r"per\s*=\s*\w+", "per = tensor", fault.whole.text)
     if fault.op == "order" and len(fault.parts) == 2 and fault.args[0].type.grain > fault.args[1].type.grain:
         return fault.parts[1].text
-    if fault.op == "order" and len(fault.parts) == 2:
+    if fault.op in ("order", "earlier") and len(fault.parts) == 2:
         return put(fault.whole, [(fault.parts[0], "0")])
     return fault.parts[-1].text
 

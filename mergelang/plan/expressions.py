@@ -92,6 +92,11 @@ class Table:
                 share = self.of(node.args[0], name, space)
                 shape = view(space.keys[name].shape)
                 return self.make("chance", (share,), "block", shape=shape, site=node.id, tensor=name)
+            case "earlier":
+                within = self.spaces[node.args[1].id] or space
+                left, shape = self.of(node.args[0], name, space), view(space.keys[name].shape)
+                mask = self.make("earlier", (left,), "block", shape=shape)
+                return mask if name in within.support else self.number(0)
             case "raw":
                 return self.of(node.args[0], name, space)
             case "combine":

@@ -37,7 +37,8 @@ class Step(Data, frozen=True):
     `quotient` (a division whose zero divisors are not to be 0 but to be noticed),
     `load` (attr leaf: the task's leaf, converted to the working precision), `store` (attr slot: args[0] becomes the
     task's store of that number, rounded once), `fill` (args[0] -> the kind of `out`), `chance` (args: probability; attr
-    seed: index into the task's seeds -> block of 0 and 1), `sum` (args: c0, x0, c1, x1, ... -> the weighted sum, in
+    seed: index into the task's seeds -> block of 0 and 1), `earlier` (args: number -> 1 for so many weights of the
+    tensor from its first on, else 0), `sum` (args: c0, x0, c1, x1, ... -> the weighted sum, in
     order), `anchored` (the same where the coefficients add up to 1: x0 + c1*(x1 - x0) + ..., exact where all x are
     equal; attr bits: all x are floats of so many bits, and the sum is only stored, as such a float),
     `row_total|smallest|largest|rank`, `row_order` (args: rank, x) and the same with `column_` and, for ranks,

@@ -15,6 +15,7 @@ from mergelang.problem import Bug
 from mergelang.scalars import apply, as_float
 
 Number = Fraction | float
+COUNTS = ("size", "before")
 
 
 class ZeroDivisor(Exception):
@@ -70,7 +71,7 @@ class Statics:
     def _what(self, node: Node) -> _Used:
         if node.id not in self._used:
             inner = in_order([node])
-            sized = [self._spaces[one.args[0].id] for one in inner if one.op == "size" and not one.reads]
+            sized = [self._spaces[one.args[0].id] for one in inner if one.op in COUNTS and not one.reads]
             self._used[node.id] = _Used(
                 _per({_told_by(one) for one in inner}), tuple(space for space in sized if space is not None)
             )
@@ -84,6 +85,8 @@ class Statics:
                 return Fraction(len(space.keys[name].shape))
             case "size":
                 return Fraction(self._size(node, name))
+            case "before":
+                return Fraction(self._before(node, name))
             case "match":
                 return self.value(node.args[self.arm(node, name, space)], name, space)
         return self._arithmetic(node, name, space)
@@ -107,12 +110,14 @@ class Statics:
             self._arms[spot] = fitting_arms(node, space)
         return self._arms[spot][name]
 
+    def _before(self, node: Node, name: str) -> int:
+        space, per = self._counted(node), str(node["per"])
+        group = group_of(per, name, space)
+        earlier = (n for n in space.support if n < name and group_of(per, n, space) == group)
+        return sum(count(space.keys[n].shape, Grain.WEIGHT, "tensor") for n in earlier)
+
     def _size(self, node: Node, name: str) -> int:
-        subject = node.args[0]
-        space = self._spaces[subject.id]
-        if space is None:
-            raise Bug(f"{subject} has no tensors to count")
-        per = str(node["per"])
+        subject, space, per = node.args[0], self._counted(node), str(node["per"])
         group = group_of(per, name, space)
         if (node.id, group) not in self._sizes:
             grain = subject.type.grain
@@ -120,6 +125,12 @@ class Statics:
             names = several if per in ("layer", "model") else [name]
             self._sizes[node.id, group] = sum(count(space.keys[n].shape, grain, per) for n in names)
         return self._sizes[node.id, group]
+
+    def _counted(self, node: Node) -> Space:
+        space = self._spaces[node.args[0].id]
+        if space is None:
+            raise Bug(f"{node.args[0]} has no tensors to count")
+        return space
 
 
 def _told_by(node: Node) -> str:
@@ -129,7 +140,7 @@ def _told_by(node: Node) -> str:
             return "layer"
         case "size":
             return str(node["per"]) if node["per"] in ("layer", "model") else "tensor"
-        case "match" | "dimensions":
+        case "match" | "dimensions" | "before":
             return "tensor"
     return "model"
 
