@@ -37,6 +37,9 @@ def divide(out: Tensor, x: Tensor, y: Tensor, truth: Tensor, mask: Tensor) -> No
     if y.dim() == 0:
         torch.div(x, y, out=out) if y.item() else out.zero_()
         return
+    if y.device.type == "cpu" and float(y.amin()) > 0:  # a tenth of the cost of making sure weight by weight
+        torch.div(x, y, out=out)
+        return
     torch.div(x, y, out=out)
     if out.device.type != "cpu" or not _clear_few(out, full(y, out), truth):
         torch.ne(full(y, out), 0, out=truth)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 Gather = Callable[..., None]
-_MAGNITUDE = 0x7FFFFFFF
-_PLACE = 0xFFFFFFFF
+_PLACE = (1 << 29) - 1
+_MAGNITUDE = (1 << 63) - 1 - _PLACE
 
 
 def total(out: Tensor, x: Tensor, *, dim: int) -> None:
@@ -41,8 +41,11 @@ def order(out: Tensor, rank: Tensor, x: Tensor, *, dim: int) -> None:
 
 def rank(out: Tensor, x: Tensor, *, dim: int) -> None:
     """Each value's place from 0 in ascending order along `dim`."""
-    # Adding zero makes minus zero equal to zero for the sort, too.
-    order_ = torch.argsort(x + 0.0, dim=dim, stable=True) if x.dtype == torch.float64 else _places(x, dim)
+    if x.dtype == torch.float32 and x.shape[dim] <= _PLACE:
+        order_ = _places(x, dim)
+    else:
+        # Adding zero makes minus zero equal to zero for the sort, too.
+        order_ = torch.argsort(x + 0.0, dim=dim, stable=True)
     places = torch.arange(x.shape[dim], dtype=out.dtype, device=x.device)
     out.scatter_(dim, order_, (places if dim == 1 else places[:, None]).expand_as(x))
 
@@ -50,13 +53,15 @@ def rank(out: Tensor, x: Tensor, *, dim: int) -> None:
 def _places(x: Tensor, dim: int) -> Tensor:
     """The stable `argsort` of float32 values: whole numbers that hold a value and its place are sorted.
 
-    A tenth of the cost of sorting values and places side by side, and no two numbers are equal.
+    An eighth of the cost of sorting values and places side by side, and no two numbers are equal.
     """
-    whole = (x + 0.0).view(torch.int32)
-    # The bits of a negative number count the other way.
-    whole.bitwise_xor_(whole.bitwise_right_shift(31).bitwise_and_(_MAGNITUDE))
+    # A float32 leaves the last 29 bits of a float64 empty.
+    keys = x.to(torch.float64).add_(0.0).view(torch.int64)
+    if not float(x.amin()) >= 0:
+        # The bits of a negative number count the other way.
+        keys.bitwise_xor_(keys.bitwise_right_shift(63).bitwise_and_(_MAGNITUDE))
     places = torch.arange(x.shape[dim], dtype=torch.int64, device=x.device)
-    keys = whole.to(torch.int64).bitwise_left_shift_(32).bitwise_or_(places if dim == 1 else places[:, None])
+    keys.bitwise_or_(places if dim == 1 else places[:, None])
     if x.device.type == "cpu":
         keys.numpy().sort(axis=dim)  # by vector instructions, which torch's sort does not use
     else:
