@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mergelang.backends.fused import FUSED
 from mergelang.backends.kernels import KERNELS
 from mergelang.plan.model import Phase, Step
 
@@ -69,7 +70,7 @@ def _last_uses(phase: Phase) -> dict[int, int]:
 
 
 def _in_place(step: Step) -> bool:
-    return step.op in KERNELS and KERNELS[step.op].in_place and KERNELS[step.op].temps == 0
+    return step.op in FUSED or (step.op in KERNELS and KERNELS[step.op].in_place and KERNELS[step.op].temps == 0)
 
 
 def _temporaries(pool: _Pool, kind: str, count: int) -> tuple[int, ...]:

@@ -22,11 +22,8 @@ def fused(table: Table, op: str, args: list[Expression], exponent: str | None) -
             return _shrunk(table, args[0], args[1])
         case "mul", [_, "ge"]:
             return _shrunk(table, args[1], args[0])
-        case "div", [_, "maximum"] if any(_is_positive(arg) for arg in args[1].args):
-            # No divisor is 0, so that none has to be looked for.
-            return (
-                table.make("quotient", tuple(args), args[0].kind) if args[0].kind == args[1].kind != "scalar" else None
-            )
+        case "div", [_, "maximum"] if args[0].kind == args[1].kind == "block" and any(map(_is_positive, args[1].args)):
+            return table.make("quotient", tuple(args), "block")  # no divisor is 0, so that none is looked for
         case "maximum", [_, "minimum"]:
             return _clamped(table, args[0], args[1])
         case "maximum", ["minimum", _]:
