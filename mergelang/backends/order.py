@@ -31,10 +31,14 @@ COARSE_BINS = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is known of an order statistic: a bracket, both ends included, or its value."""
+    """What is known of an order statistic: a bracket, both ends included, or its value.
+
+    `tied` says for each end whether many values may equal it. If not, the few that do count with what lies beyond it.
+    """
 
     least: float = -math.inf
     largest: float = math.inf
+    tied: tuple[bool, bool] = (True, True)
     value: float | None = None
     sampled: bool = False
     cut: float = 0.0  # how far its equals take the places up to it, where that was counted: see Fold
@@ -75,7 +79,7 @@ class Order:
             return
         self._seen += values.numel()
         for part in (values,) if self._ties is None else values.split(chunk):
-            inside, counts = _between(part, self._found.least, self._found.largest, scratch)
+            inside, counts = _between(part, self._found, scratch)
             self._counts = [a + b for a, b in zip(self._counts, counts, strict=True)]
             if self._ties is not None:
                 self._ties.see(part.numel(), counts, inside)
@@ -134,7 +138,7 @@ class Order:
         place = _place(rank, self._seen)
         below_least, upto_least, below_largest, upto_largest = self._counts
         if place < below_least:
-            return Found(-math.inf, _next(self._found.least, -math.inf, self._wide), sampled=True)
+            return Found(largest=self._beyond(0, -math.inf), sampled=True)
         if place < upto_least:
             return self._answer(self._found.least, place - below_least)
         if place < below_largest:
@@ -143,7 +147,12 @@ class Order:
             return self._answer(self._found.largest, place - below_largest)
         if self._found.largest == math.inf:
             return Found(value=math.nan, sampled=True)  # only NaN lies beyond infinity
-        return Found(_next(self._found.largest, math.inf, self._wide), math.inf, sampled=True)
+        return Found(self._beyond(1, math.inf), sampled=True)
+
+    def _beyond(self, end: int, towards: float) -> float:
+        """Where that begins which lies beyond an end of the bracket: there, if its equals were not told apart."""
+        value = (self._found.least, self._found.largest)[end]
+        return _next(value, towards, self._wide) if self._found.tied[end] else value
 
     def _answer(self, value: float, before: int) -> Found:
         """The value, of whose equals so many have a place before this one."""
@@ -160,7 +169,8 @@ class Order:
         first, last = math.floor(share * count - margin), math.floor(share * count + margin)
         least = float(sample[first]) if first >= 0 else -math.inf
         largest = float(sample[last]) if last < count else math.inf
-        return Found(least, largest, sampled=True)
+        tied = (_has_equals(sample, first), _has_equals(sample, last)) if least < largest else (True, True)
+        return Found(least, largest, tied, sampled=True)
 
     def _standard_error(self, sample: np.ndarray, share: float) -> float:
         """Of how many sampled values lie below the one at this share: the stretches' own counts "
@@ -192,28 +202,44 @@ def _place(rank: float, there: int) -> int:
     return math.floor(min(max(rank, 0.0), float(there - 1)))
 
 
+def _has_equals(ascending: np.ndarray, place: int) -> bool:
+    """Whether a neighbour in the sample equals the value there, which then stands for many."""
+    around = ascending[max(0, place - 1) : place + 2]
+    return bool(np.any(around[1:] == around[:-1]))
+
+
 def _next(value: float, towards: float, wide: bool) -> float:
     number = np.float64(value) if wide else np.float32(value)
     return float(np.nextafter(number, type(number)(towards)))
 
 
-def _between(values: Tensor, least: float, largest: float, scratch: Scratch) -> tuple[Tensor, list[int]]:
-    """The values strictly inside the bracket, on the host, and how many lie below and up to each end."""
+def _between(values: Tensor, found: Found, scratch: Scratch) -> tuple[Tensor, list[int]]:
+    """The values strictly inside the bracket, on the host, and how many lie below and up to each end; the equals of an
+    end that is not tied count with what lies beyond it."""
     if values.device.type != "cpu":
-        chosen = values[(values > least) & (values < largest)]
-        truths = (values < least, values <= least, values < largest, values <= largest)
-        return chosen.cpu(), torch.stack([truth.sum() for truth in truths]).tolist()
+        return _between_apart(values, found)
     # numpy compares and counts ten times as fast as torch's own boolean tensors.
     numbers = values.numpy()
-    ends = numbers.dtype.type(least), numbers.dtype.type(largest)
+    least, largest = numbers.dtype.type(found.least), numbers.dtype.type(found.largest)
     truth, upto = (scratch.take(f"order {name}", len(numbers), torch.bool).numpy() for name in ("truth", "upto"))
-    below_least = int(np.count_nonzero(np.less(numbers, ends[0], out=truth)))
-    upto_least = int(np.count_nonzero(np.less_equal(numbers, ends[0], out=upto)))
+    upto_least = int(np.count_nonzero(np.less_equal(numbers, least, out=upto)))
+    below_least = int(np.count_nonzero(np.less(numbers, least, out=truth))) if found.tied[0] else upto_least
     if least == largest:
         return values[:0], [below_least, upto_least, below_least, upto_least]
-    np.less(numbers, ends[1], out=truth)
+    np.less(numbers, largest, out=truth)
     np.greater(truth, upto, out=upto)
     # Of a sparse choice, places and then values are quicker to take than values by truth.
     inside = numbers.take(np.flatnonzero(upto))
-    upto_largest = int(np.count_nonzero(np.less_equal(numbers, ends[1], out=truth)))
-    return torch.from_numpy(inside), [below_least, upto_least, upto_least + len(inside), upto_largest]
+    below_largest = upto_least + len(inside)
+    upto_largest = int(np.count_nonzero(np.less_equal(numbers, largest, out=truth))) if found.tied[1] else below_largest
+    return torch.from_numpy(inside), [below_least, upto_least, below_largest, upto_largest]
+
+
+def _between_apart(values: Tensor, found: Found) -> tuple[Tensor, list[int]]:
+    """The same for values on a device, whose counts come to the host together."""
+    chosen = values[(values > found.least) & (values < found.largest)]
+    upto_least, below_largest = values <= found.least, values < found.largest
+    below_least = values < found.least if found.tied[0] else upto_least
+    upto_largest = values <= found.largest if found.tied[1] else below_largest
+    truths = (below_least, upto_least, below_largest, upto_largest)
+    return chosen.cpu(), torch.stack([truth.sum() for truth in truths]).tolist()
