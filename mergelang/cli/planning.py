@@ -24,7 +24,7 @@ CORES = "one per core, up to 8"
 OPTIONS = (
     click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Where to compute.  [default: cpu]"),
     click.option("--threads", type=click.IntRange(1), help=f"How many threads compute.  [default: {CORES}]"),
-    click.option("--memory", type=Size(), help="The most that the run may take, such as 2GiB.  [default: 1GiB]"),
+    click.option("--memory", type=Size(), help="The most that the run may take, such as 2GiB.  [default: 512MiB]"),
     click.option("--block", type=click.IntRange(1), help="How many weights are computed at once."),
     click.option("--dtype", type=click.Choice(DTYPES, case_sensitive=False), help="Save as this.  [default: as it is]"),
     click.option(

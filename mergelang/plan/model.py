@@ -210,7 +210,7 @@ class PlannedOutput(Data, frozen=True):
 class Budget(Data, frozen=True):
     """What the run may use. Bytes for memory; `block` in weights, rounded to whole chunks; none changes a result."""
 
-    memory: int = 1 << 30
+    memory: int = 1 << 29  # with what an interpreter and its libraries hold, under 700 MB
     threads: int = 2
     block: int = 2 * CHUNK
     device: str = "cpu"
