@@ -54,6 +54,8 @@ def call(world: World, scope: Scope, call_: tree.Call) -> Value:
             spans.append(argument.value.span)
         elif argument.name not in primitive.options:
             raise calls.unknown_option(world, call_, argument, primitive.options, None)
+        elif argument.name in options:
+            raise calls.given_twice(world, call_, argument, argument.name)
         else:
             options[argument.name] = value
     _check_count(world, call_, primitive, len(subjects))
@@ -128,15 +130,22 @@ def _reach(a: Arguments) -> str:
     if isinstance(value, Node) and value.op == "layer":
         return "layer"
     if not isinstance(value, ScopeWord):
-        words = ", ".join(SCOPE_WORDS)
-        inside = a.span.text.removesuffix(")")
-        raise a.problem(
-            "no-reach",
-            f"`{a.call.function}` within a model must say over what it is taken: one of {words}.",
-            a.span,
-            fix=f"{inside}, per = model)" if "\n" not in inside else "per = model",
-        )
+        raise _no_reach(a)
     return value.word
+
+
+def _no_reach(a: Arguments) -> Exception:
+    """The Problem of a statistic that is not told its reach, or is told what is none."""
+    words = ", ".join(SCOPE_WORDS)
+    message = f"`{a.call.function}` within a model must say over what it is taken: one of {words}."
+    given = next((argument for argument in a.call.arguments if argument.name == "per"), None)
+    if given is not None:
+        said = next((word for word in SCOPE_WORDS if word in given.value.span.text), "model")
+        return a.problem("no-reach", message, given.span, fix=f"per = {said}")
+    inside = a.span.text.removesuffix(")")
+    return a.problem(
+        "no-reach", message, a.span, fix=f"{inside}, per = model)" if "\n" not in inside else "per = model"
+    )
 
 
 def _statistic(op: str) -> Make:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mergelang.graph.node import Node
 from mergelang.graph.types import is_model
@@ -28,6 +28,14 @@ class Bound:
 
     value: Value
     span: Span
+    items: tuple[Span, ...] = ()  # where its items stand, in a list that is written out
+
+    def at(self, item: Value) -> Span:
+        """Where an item of the value stands; the whole argument where that cannot be told."""
+        known = (
+            zip(self.value.items, self.items, strict=True) if self.items and isinstance(self.value, ListValue) else ()
+        )
+        return next((span for value, span in known if value is item), self.span)
 
 
 def fit(world: World, value: Value, declared: tree.TypeName | None, span: Span, what: str) -> Value:
@@ -67,9 +75,10 @@ def bind(world: World, scope: Scope, call: tree.Call, function: Function) -> dic
             if name not in by_name:
                 raise unknown_option(world, call, argument, list(by_name), _option_for(function, argument))
         if name in bound:
-            fix = without(call, [argument])
-            raise world.maker.problem("given-twice", f"`{name}` is given twice.", argument.span, fix)
-        bound[name] = Bound(expressions.lower(world, scope, argument.value), argument.value.span)
+            raise given_twice(world, call, argument, name)
+        items = argument.value.items if isinstance(argument.value, tree.ListOf) else ()
+        value = expressions.lower(world, scope, argument.value)
+        bound[name] = Bound(value, argument.value.span, tuple(item.span for item in items))
     missing = [param.name for param in subjects if param.name not in bound]
     if missing:
         raise _too_few(world, call, function, subjects, missing)
@@ -83,7 +92,7 @@ def call_function(world: World, function: Function, bound: Mapping[str, Bound], 
         return _expand(world, function, bound, span)
 
     def one(values: list[Value]) -> Value:
-        single = {name: Bound(value, bound[name].span) for name, value in zip(spread, values, strict=True)}
+        single = {name: Bound(value, bound[name].at(value)) for name, value in zip(spread, values, strict=True)}
         return call_function(world, function, {**bound, **single}, span)
 
     return world.maker.broadcast([bound[name].value for name in spread], span, one)
@@ -141,8 +150,16 @@ def _given(world: World, function: Function, bound: Mapping[str, Bound]) -> dict
     for param in function.params:
         if param.name in bound:
             given = bound[param.name]
-            scope[param.name] = fit(world, given.value, param.type, given.span, f"`{param.name}` of `{function.name}`")
+            scope[param.name] = _fit_given(world, given, param.type, f"`{param.name}` of `{function.name}`")
     return scope
+
+
+def _fit_given(world: World, given: Bound, declared: tree.TypeName | None, what: str) -> Value:
+    """The argument as its declared type takes it; a list that is written out item by item, each at its place."""
+    if declared is None or declared.depth == 0 or not isinstance(given.value, ListValue):
+        return fit(world, given.value, declared, given.span, what)
+    inner = replace(declared, depth=declared.depth - 1)
+    return ListValue(tuple(fit(world, item, inner, given.at(item), what) for item in given.value.items))
 
 
 def _add_defaults(world: World, function: Function, bound: Mapping[str, Bound], scope: dict[str, Value]) -> None:
@@ -242,6 +259,11 @@ def unknown_option(
     option = nearest(argument.name or "", known) or could_be
     fix = f"{option} = {argument.value.span.text}" if option else without(call, [argument])
     return world.maker.problem("unknown-option", message, argument.span, fix)
+
+
+def given_twice(world: World, call: tree.Call, argument: tree.Argument, name: str) -> Exception:
+    """The Problem of an argument for a parameter that has one."""
+    return world.maker.problem("given-twice", f"`{name}` is given twice.", argument.span, without(call, [argument]))
 
 
 def _counted(count: int) -> str:

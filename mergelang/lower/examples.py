@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from mergelang.graph.node import Node
 from mergelang.lower.rewrite_text import atom
 
 
@@ -12,7 +13,17 @@ from mergelang.lower.rewrite_text import atom
 class Examples:
     """Makes expressions of every type from the Models that the recipe has named so far."""
 
-    models: list[str] = field(default_factory=list)
+    _names: dict[Node, str] = field(default_factory=dict)
+
+    @property
+    def models(self) -> list[str]:
+        """The names, one for each Model."""
+        return list(self._names.values())
+
+    def add(self, name: str, model: Node) -> None:
+        """Notes a Model's name. Of two for one Model only one is shown: their difference would be no change."""
+        if "base" not in self._names.get(model, ""):
+            self._names[model] = name
 
     def base(self, beside: str = "") -> str:
         """A Model to measure changes from, other than those in the text `beside`."""
@@ -30,7 +41,10 @@ class Examples:
 
     def difference(self, model: str) -> str:
         """The change between a Model, given by its text, and another one: its own, or from it if it is a base."""
-        return f"{self.tuned(model)} - {atom(model)}" if "base" in model else f"{atom(model)} - {self.base(model)}"
+        if re.fullmatch(r"\w*base\w*", model):
+            return f"{self.tuned(model)} - {model}"
+        base = self.base()
+        return f"{atom(model)} - {base if 'base' in base and base != model else self.base(model)}"
 
     def of(self, type_name: str, depth: int = 0) -> str:
         """An expression of the type, or a list of two."""

@@ -71,8 +71,19 @@ def _with_change(world: World, left: Value, frame: Frame, other: Value, expr: tr
     sides = expr.left.span.text, expr.right.span.text
     written, beside = sides if frame is left else sides[::-1]
     delta = isinstance(other, Node) and is_delta(other.type)
-    change = beside if delta else instead(world.maker.examples, other, "Delta", beside)
+    change = beside if delta else _added(expr, other, frame) or instead(world.maker.examples, other, "Delta", beside)
     return f"{atom(change)} + {written}"
+
+
+def _added(expr: tree.Binary, other: Value, frame: Frame) -> str:
+    """What a sum on the left adds to the frame's own Model, which the frame brings itself; nothing in other cases."""
+    first, start = expr.left, other
+    while isinstance(first, tree.Binary) and first.op == "+" and isinstance(start, Node) and start.op == "add":
+        first, start = first.left, start.args[0]
+    if start is not frame.model or first is expr.left:
+        return ""
+    rest = expr.left.span.text[first.span.end - expr.left.span.start :].lstrip(" +")
+    return rest if rest.count("(") == rest.count(")") else ""
 
 
 def is_linear(image: Node, probe: Node) -> bool:

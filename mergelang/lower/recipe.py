@@ -77,7 +77,7 @@ def _note_model(lowered: Lowered, name: str) -> None:
     """Lets messages show the name where a Model is needed."""
     value = lowered.scope[name]
     if isinstance(value, Node) and is_model(value.type):
-        lowered.world.maker.examples.models.append(name)
+        lowered.world.maker.examples.add(name, value)
 
 
 def _set_instead(name: str, setting: Setting, known: set[str]) -> str:

@@ -1,0 +1,56 @@
+"""Claim: a fault is marked where it is, and the recipe compiles once the fix is pasted over the mark."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import mergelang as ml
+from mergelang.problem import Problem
+from mergelang.span import Span
+
+NAMES = ("embed.w", "layers.0.mlp.w", "layers.1.mlp.w", "norm")
+MODELS = {name: {key: torch.ones(2, 2) for key in NAMES} for name in ("base", "A", "B")}
+CHANGES = "let a = A - base\nlet b = B - base\nmerge "
+
+
+@pytest.mark.parametrize(
+    ("recipe", "mark", "fix"),
+    [
+        ("base + sum(raw(a), per = row, per = model) * a", "per = model", "sum(raw(a), per = row)"),
+        ("base + ties([a, B])", "B", "B - base"),
+        ("base + ties([base, b])", "base", "A - base"),
+        ("base + a + b + lines(base)", "base + a + b + lines(base)", "(a + b) + lines(base)"),
+        ('base + size(a, per = "row") * a', 'per = "row"', "per = row"),
+        ("base + size(a, per = [row, column]) * a", "per = [row, column]", "per = row"),
+    ],
+)
+def test_a_fix_is_right_in_the_place_of_the_mark(recipe: str, mark: str, fix: str) -> None:
+    with pytest.raises(Problem) as caught:
+        ml.compile(CHANGES + recipe, **MODELS).plan()
+    place = caught.value.place
+    assert isinstance(place, Span)
+    assert (place.text, caught.value.fix) == (mark, fix)
+    ml.compile(_pasted(place, fix), **MODELS).plan()
+
+
+def _pasted(place: Span, fix: str) -> str:
+    """The recipe with the fix over the mark; one that repeats the call around the mark goes over that."""
+    text = place.source.text
+    start, end = place.start, place.end
+    called = text.rfind(f"{fix.partition('(')[0]}(", 0, start) if "(" in fix else -1
+    if called >= 0:
+        start, end = called, text.index(")", end) + 1
+    return text[:start] + fix + text[end:]
+
+
+def test_what_a_sum_adds_before_a_frame_goes_through_the_frame() -> None:
+    with pytest.raises(Problem) as caught:
+        ml.compile(CHANGES + "base + a + lines(base)", **MODELS)
+    assert caught.value.fix == "a + lines(base)"
+
+
+def test_no_fix_takes_a_model_from_itself_under_another_name() -> None:
+    with pytest.raises(Problem) as caught:
+        ml.compile("let base = X\nlet tuned = Y\nmerge base + ties([base])", X=MODELS["base"], Y=MODELS["A"])
+    assert caught.value.fix == "tuned - base"
