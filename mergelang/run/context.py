@@ -79,6 +79,7 @@ class Context:
         self.piece_bytes = memory.piece_bytes
         self.buffers = Buffers(memory.buffers, is_pinned(plan.budget.device))
         self._usual = usual_bytes(plan)
+        self._excess: dict[tuple[int, int, tuple[int, int]], int] = {}  # by program, phase and block: pieces are many
         self.stopped = False
         self._watch = watch
         self._watching = threading.Lock()
@@ -91,7 +92,10 @@ class Context:
     def register_bytes(self, program: Program, phase: int, shape: tuple[int, ...]) -> int:
         """What the blocks of a tensor of this shape need in the phase beyond the usual registers."""
         block = block_shape(shape, program.reach, self.plan.budget.block)
-        return excess_bytes(self.plan, program, phase, block, self._usual)
+        key = (id(program), phase, block)
+        if key not in self._excess:
+            self._excess[key] = excess_bytes(self.plan, program, phase, block, self._usual)
+        return self._excess[key]
 
     def check_stopped(self) -> None:
         """Raises Stopped once the run is being given up."""
