@@ -165,3 +165,14 @@ def test_one_pass_serves_several_merges(folder: Path, tmp_path: Path) -> None:
     single.write_text(f"{LETS}merge base + 50% * math")
     run(single, tmp_path / "single")
     assert raw(tmp_path / "both" / "half") == raw(tmp_path / "single")
+
+
+def test_a_list_is_saved_item_by_item(folder: Path, tmp_path: Path) -> None:
+    listed = folder / "listed.merge"
+    listed.write_text(f"{LETS}merge subset_average([base, base + math, base + code]) as pair")
+    run(listed, tmp_path / "pairs")
+    for number, pair in enumerate(("base, base + math", "base, base + code", "base + math, base + code")):
+        single = folder / "pair.merge"
+        single.write_text(f"{LETS}merge average([{pair}])")
+        run(single, tmp_path / f"{number}")
+        assert raw(tmp_path / "pairs" / f"pair_{number}") == raw(tmp_path / f"{number}")

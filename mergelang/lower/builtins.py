@@ -284,7 +284,7 @@ def _adapter(a: Arguments) -> Value:
 
 
 def _saved(kind: str) -> Make:
-    return lambda a: Saved(kind, a.subject_node(a.subjects[0]))
+    return lambda a: a.spread(lambda values: Saved(kind, a.subject_node(values[0])))
 
 
 FUNCTIONS: dict[str, Primitive] = {
@@ -329,6 +329,7 @@ FUNCTIONS: dict[str, Primitive] = {
     "reverse": Primitive("list", (), lists.part(lists.backwards), "a list from its end"),
     "one_of": Primitive("choices text", (), _one_of, "the text, which must be one of the choices"),
     "pairs": Primitive("list", (), lists.part(lists.pairs), "all pairs of a list's items, each a list of two"),
+    "subsets": Primitive("size list", (), lists.subsets, "all choices of `size` of a list's items, each a list"),
     "zip": Primitive("list list", (), lists.zipped, "two lists item by item, each a list of two"),
     "range": Primitive("length", (), lists.whole_numbers, "the whole numbers from 0 that are less than `length`"),
     "fold": Primitive("step list", ("start",), lists.fold, "step by step through a list, from `start` if given"),

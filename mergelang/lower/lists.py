@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
+from math import comb
 
 from mergelang.graph.node import constant_value
 from mergelang.lower import calls
@@ -31,6 +33,18 @@ def part(cut: Callable[[list[Value]], list[Value] | Value]) -> Make:
 
 def pairs(items: list[Value]) -> list[Value]:
     return [ListValue((items[i], items[j])) for i in range(len(items)) for j in range(i + 1, len(items))]
+
+
+def subsets(a: Arguments) -> Value:
+    """All choices of so many of a list's items, each a list, in the order of the items."""
+    items, size = a.listed(1), constant_value(a.subject_node(a.subjects[0]))
+    if size is None or size.denominator != 1 or not 0 < size <= len(items):
+        message = f"`subsets` needs to know while compiling how many of the {len(items)} items to choose."
+        raise a.problem("wrong-type", message, a.spans[0], fix="1")
+    if comb(len(items), int(size)) > LONGEST_RANGE:
+        message = f"These are {comb(len(items), int(size))} choices, and a list holds {LONGEST_RANGE} at most."
+        raise a.problem("wrong-type", message, a.span, fix=f"subsets(1, {a.spans[1].text})")
+    return ListValue(tuple(ListValue(chosen) for chosen in combinations(items, int(size))))
 
 
 def zipped(a: Arguments) -> Value:

@@ -20,7 +20,7 @@ from mergelang.lower.instead import instead
 from mergelang.lower.library import Library, function_of
 from mergelang.lower.near import did_you_mean, nearest
 from mergelang.lower.settings import Said, Setting, setting_value, uses_models
-from mergelang.lower.values import Frame, Saved, Value, describe_value
+from mergelang.lower.values import Frame, ListValue, Saved, Value, describe_value
 from mergelang.lower.world import World
 from mergelang.problem import Problem, nothing_at
 from mergelang.syntax import tree
@@ -108,7 +108,7 @@ def read_items(
             case tree.Def():
                 lowered.scope[item.name] = function_of(item, dict(lowered.scope))
             case tree.Merge() if not importing:
-                lowered.graph.outputs.append(_output(lowered, item))
+                lowered.graph.outputs.extend(_outputs(lowered, item))
 
 
 def _check_names(lowered: Lowered, module: tree.Module) -> None:
@@ -192,13 +192,28 @@ def _bound(number: tree.Number | tree.Unary) -> Fraction:
     return literal(number)
 
 
-def _output(lowered: Lowered, item: tree.Merge) -> Output:
+def _outputs(lowered: Lowered, item: tree.Merge) -> list[Output]:
+    """What the item saves; of a list each item, under the name with the item's number."""
     value = lower(lowered.world, lowered.scope, item.value)
+    if not isinstance(value, ListValue) or not value.items:
+        return [_output(lowered, item, value, item.name)]
+    names = [f"{item.name or 'model'}_{number}" for number in range(len(value.items))]
+    taken = {other.name for other in lowered.module.items if isinstance(other, tree.Merge)} & set(names)
+    if taken:
+        message = (
+            f"This list is saved as {names[0]} to {names[-1]}, and another merge is called `{min(taken, key=str)}`."
+        )
+        name = _output_name(item.name, names)
+        raise Problem("merge-needs-name", message, item.span, fix=f"merge {item.value.span.text} as {name}")
+    return [_output(lowered, item, each, name) for each, name in zip(value.items, names, strict=True)]
+
+
+def _output(lowered: Lowered, item: tree.Merge, value: Value, name: str | None) -> Output:
     maker = lowered.world.maker
     if isinstance(value, Saved):
-        return Output(item.name, value.node, item.value.span, value.kind)
+        return Output(name, value.node, item.value.span, value.kind)
     if isinstance(value, Node) and is_model(value.type):
-        return Output(item.name, value, item.value.span, "model")
+        return Output(name, value, item.value.span, "model")
     raise _not_a_model(maker, value, item)
 
 
