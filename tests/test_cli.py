@@ -158,6 +158,22 @@ def test_a_damaged_plan_and_one_of_another_format_are_refused(tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
+def test_a_plan_is_written_over_nothing_but_a_plan(home: Path, tmp_path: Path) -> None:
+    kept = {name: (home / name).read_bytes() for name in ("r.merge", "base/model.safetensors")}
+    for name in kept:
+        assert "── output-kind" in call("compile", "r.merge", "-o", name, code=2).stderr
+    config = tmp_path / "config.json"
+    config.write_text('{"num_hidden_layers": 2}')
+    told = call("compile", "r.merge", "-o", config, code=2).stderr
+    assert "── output-exists" in told and f"-o {tmp_path / 'config-plan.json'}" in told
+    assert config.read_text() == '{"num_hidden_layers": 2}'
+    assert {name: (home / name).read_bytes() for name in kept} == kept
+    plan = tmp_path / "plan.json"
+    for share in (0.2, 0.4):
+        call("compile", "r.merge", "-o", plan, "--set", f"share={share}")
+    call("run", plan, "-o", tmp_path / "out", "-q")
+
+
 def test_what_a_plan_has_settled_cannot_be_changed(tmp_path: Path) -> None:
     call("compile", "r.merge", "-o", tmp_path / "plan.json")
     result = call("run", tmp_path / "plan.json", "-o", tmp_path / "out", "--dtype", "F32", "--set", "share=1", code=2)

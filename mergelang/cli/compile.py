@@ -35,9 +35,12 @@ def compile_(
 ) -> None:
     """Check and plan RECIPE (`-` reads stdin) without reading a weight, and print a summary."""
     from mergelang.api import Recipe
+    from mergelang.cli.plan_file import check_plan_path, write_plan
     from mergelang.cli.planning import request_of
     from mergelang.cli.recipes import compiled
 
+    if output is not None:
+        check_plan_path(output)
     made = compiled(recipe, settings)
     if verbose:
         # Beside what `--emit` prints, which may go into a file.
@@ -47,7 +50,7 @@ def compile_(
         return
     plan = Recipe(made, {}).plan(request_of(given))
     if output is not None:
-        _write(plan, output)
+        write_plan(plan, output)
     click.echo(escaped_lines(_shown(made, plan, emit, output)))
 
 
@@ -77,16 +80,3 @@ def passes_of(made: Compiled) -> str:
     lines: list[str] = []
     optimise(made.written, lambda name, did: lines.append(f"  {name:<12} {did}"))
     return "\n".join(["passes", *lines, ""])
-
-
-def _write(plan: Plan, output: Path) -> None:
-    from mergelang.plan.model import encode
-    from mergelang.problem import Problem, nothing_at
-
-    try:
-        output.write_bytes(encode(plan))
-    except OSError as fault:
-        message = f"The plan cannot be written to `{output}`: {fault.strerror}."
-        raise Problem(
-            "unwritable-plan", message, nothing_at(f"-o {output}"), fix="mergelang compile RECIPE -o plan.json"
-        ) from None
