@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 import toy
@@ -98,6 +100,32 @@ def test_whole_numbers_of_a_model_that_cancels_must_agree_too() -> None:
     with pytest.raises(Problem) as caught:
         tensors(TASKS + "merge mean(tasks) + base", models)
     assert caught.value.slug == "buffers-differ"
+
+
+DTYPES = [
+    torch.float32,
+    torch.float16,
+    torch.float8_e4m3fn,
+    torch.int64,
+    torch.int32,
+    torch.uint8,
+    torch.int8,
+    torch.bool,
+]
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.permutations(DTYPES, 2)))
+def test_only_floats_are_mixed_with_floats(one: torch.dtype, other: torch.dtype) -> None:
+    models = {name: {"n": torch.ones(3).to(dtype), "w": torch.ones(3)} for name, dtype in (("x", one), ("y", other))}
+    if one.is_floating_point and other.is_floating_point:
+        assert tensors("merge mean([x, y])", models)["n"].is_floating_point()
+        return
+    for text in ("merge mean([x, y])", "merge x + ties([y - x])", "merge x * 0.3 + y * 0.7"):
+        with pytest.raises(Problem) as caught:
+            tensors(text, models)
+        assert caught.value.slug == "dtypes-differ"
+        assert "have tensors of different dtypes:\n\n    n: " in caught.value.message
+    assert tensors('merge match name { "n" => x, else => y }', models)["n"].dtype == one
 
 
 def test_the_dtype_stays_that_of_the_inputs() -> None:

@@ -22,15 +22,22 @@ FAMILY: dict[str, dict[str, Shape]] = {
     "b": SHAPES,
     "extra": SHAPES | {"extra.weight": (2, 2)},
     "wide": SHAPES | {"head.weight": (8, 4)},
+    "steps": SHAPES | {"steps": (2,)},
+    "steps_cast": SHAPES | {"steps": (2,)},
     "flat": {"embed.weight": (6, 4), "head.weight": (6, 4)},
 }
 
 
 def write_tiny(folder: Path) -> Path:
-    """The folder, with every model of FAMILY as `NAME/model.safetensors`, and a file that imports itself."""
+    """The folder, with every model of FAMILY as `NAME/model.safetensors`, and a file that imports itself.
+
+    The tensor `steps` is of whole numbers in the model that is called so.
+    """
     for seed, (name, shapes) in enumerate(FAMILY.items()):
         (folder / name).mkdir(parents=True)
-        save_file(weights(shapes, seed, ties=True), folder / name / "model.safetensors")
+        made = weights(shapes, seed, ties=True)
+        whole = {key: value.long() for key, value in made.items() if name == "steps" and key == "steps"}
+        save_file(made | whole, folder / name / "model.safetensors")
     (folder / "circle.merge").write_text('import "circle.merge"\n')
     return folder
 

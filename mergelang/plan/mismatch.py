@@ -50,6 +50,19 @@ def _other_shapes(names: list[str], left: Shapes, right: Shapes, called: tuple[s
     return Problem("shapes-differ", f"{message}{ONE_SHAPE} Leave them out of both:", place, fix=fix)
 
 
+def other_dtypes(
+    pairs: Mapping[str, tuple[str, str]], others: Shapes, called: tuple[str, str], place: Place
+) -> Problem:
+    """The Problem of tensors with two dtypes that do not go together; the sides have `others` as well."""
+    lines = [f"    {name}: {left} and {right}" for name, (left, right) in pairs.items()]
+    first, second = _called(called[0], "the first"), _called(called[1], "the second")
+    message = (
+        f"{first} and {second} have tensors of different dtypes:\n\n{listed(lines)}\n\nFloats are merged with floats "
+        "only. Other numbers are copied where all inputs hold the same, which needs one dtype. Leave them out of both:"
+    )
+    return Problem("dtypes-differ", message, place, fix=_drop_fix(list(pairs), others, place))
+
+
 def _vocabularies(names: list[str], left: Shapes, right: Shapes) -> bool:
     """Whether only the numbers of tokens differ."""
     return all(("embed" in name or "head" in name) and left[name][1:] == right[name][1:] for name in names)

@@ -54,9 +54,14 @@ def float_names(keys: dict[str, Key]) -> frozenset[str]:
 
 
 def wider(left: str, right: str) -> str:
-    """The dtype that loses nothing of either: the one with more bits, and F32 for F16 with BF16."""
-    if left == right:
+    """The dtype that loses nothing of either: the one with more bits, and F32 for F16 with BF16.
+
+    Where one is of no floats it is that one: such a tensor is copied, and another's floats count for nothing.
+    """
+    if left == right or left not in FLOAT_DTYPES:
         return left
+    if right not in FLOAT_DTYPES:
+        return right
     if DTYPE_BITS[left] != DTYPE_BITS[right]:
         return left if DTYPE_BITS[left] > DTYPE_BITS[right] else right
     return "F32" if DTYPE_BITS[left] == 16 else "BF16" if DTYPE_BITS[left] == 8 else left

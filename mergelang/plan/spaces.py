@@ -18,7 +18,7 @@ from mergelang.plan import fixes
 from mergelang.plan.adapter_fit import CHANGED, REPLACED, UNTOUCHED, misfit
 from mergelang.plan.arms import check_pattern, chosen_arms
 from mergelang.plan.matrix_spaces import matrix_space
-from mergelang.plan.mismatch import mismatch
+from mergelang.plan.mismatch import mismatch, other_dtypes
 from mergelang.plan.space import Key, Space, float_names, layer_count, space_of, view, wider
 from mergelang.plan.statics import Statics
 from mergelang.problem import Bug, Problem
@@ -29,8 +29,8 @@ from mergelang.span import narrowed
 def spaces(graph: Graph, inputs: Sequence[Checkpoint]) -> dict[int, Space | None]:
     """The space of every node that the outputs need; None for numbers, which fit any space.
 
-    Raises Problem `tensors-differ`, `shapes-differ`, `matrices-do-not-fit`, `matches-nothing`, `no-such-layer` and
-    `no-layers`.
+    Raises Problem `tensors-differ`, `shapes-differ`, `dtypes-differ`, `matrices-do-not-fit`, `matches-nothing`,
+    `no-such-layer` and `no-layers`.
     """
     found: dict[int, Space | None] = {}
     finder = _Finder(graph, inputs, found)
@@ -138,13 +138,29 @@ def _join(left: Space, right: Space, grain: Grain, node: Node, finder: _Finder) 
         # Only a fault asks for the place: it is found on the graph as written, and what passes make may have none.
         ties = finder.ties_of(left), finder.ties_of(right)
         raise mismatch(_shapes(left), _shapes(right), *names, finder.place(node), ties)
+    _check_dtypes(left, right, node, finder)
     # A matrix that meets a tensor of the model is seen as that tensor.
     shaped, other = (right, left) if left.matrix and grain == Grain.WEIGHT else (left, right)
     support = left.support | right.support
     if support == shaped.support and all(k.dtype == other.keys[n].dtype for n, k in shaped.keys.items()):
         return shaped
     keys = {name: Key(key.shape, wider(key.dtype, other.keys[name].dtype)) for name, key in shaped.keys.items()}
-    return Space(keys, support, shaped.layers, shaped.matrix)
+    return Space(keys, support & float_names(keys), shaped.layers, shaped.matrix)
+
+
+def _check_dtypes(left: Space, right: Space, node: Node, finder: _Finder) -> None:
+    """Passes if the tensors that differ in dtype are all of floats. Raises `dtypes-differ`."""
+    if node.op == "match":  # takes each tensor from one of them
+        return
+    found = {
+        name: (key.dtype, right.keys[name].dtype)
+        for name, key in left.keys.items()
+        if key.dtype != right.keys[name].dtype and not (key.is_float and right.keys[name].is_float)
+    }
+    # Numbers from a file keyed like the model say nothing of tensors that are copied.
+    if found and not any(opened is not None and opened.op == "fields" for opened in map(finder.opening, (left, right))):
+        called = finder.input_of(left), finder.input_of(right)
+        raise other_dtypes(found, _shapes(left), called, finder.place(node))
 
 
 def _agree(left: tuple[int, ...], right: tuple[int, ...], seen_as: Grain | None) -> bool:
