@@ -125,6 +125,10 @@ FOUND = {
         merge base + (match name { "head" => 1, else => depth }) * (a - base) as whole""",
     "a factor with a unit": """
         merge base + (a - base) * largest(b - base, per = tensor) / largest(a - base, per = tensor)""",
+    "a place that headers and weights tell together": """
+        let x = a - base
+        let place = size(x, per = model) - floor(sum(abs(x) > 0, per = model) / 2)
+        merge base + (abs(x) >= order(place, abs(x), per = model)) * x""",
     "a statistic of nothing": """
         let none = match name { "layers.0.b" => a - base, else => 0 }
         merge base + (a - base) * tanh(raw(sum(drop("**", none), per = model)))""",

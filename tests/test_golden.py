@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import mergelang as ml
+from mergelang.graph.node import Graph, in_order
 
 GOLDEN = Path(__file__).parent / "golden"
 VECTORS = GOLDEN / "vectors"
@@ -49,12 +50,17 @@ def _case(entry: dict[str, object]) -> Case:
     saved = load_file(VECTORS / str(entry["file"]))
     inputs = entry["inputs"]
     assert isinstance(inputs, dict)
-    models = {name: VECTORS / "models" / f"{stored}.safetensors" for name, stored in inputs.items()}
+    models = {name: _stored(VECTORS / "models" / stored) for name, stored in inputs.items()}
     output = f"{entry.get('output', 'out')}/"
     expected = {key.removeprefix(output): value for key, value in saved.items() if key.startswith(output)}
     recipe = RECIPES[method][name]
     tolerance, flips = float(str(entry["tolerance"])), int(str(entry.get("flips", 0)))
     return Case(str(entry["id"]), recipe, models, _fields(saved), expected, tolerance, flips)
+
+
+def _stored(path: Path) -> Path:
+    """The folder of an adapter, or the file of a model."""
+    return path if path.is_dir() else path.with_name(f"{path.name}.safetensors")
 
 
 def _fields(saved: Weights) -> dict[str, Weights]:
@@ -76,14 +82,28 @@ def laid_out(case: Case, folder: Path) -> Path:
     """The path of the case's recipe, with its inputs as files beside it."""
     lets = []
     for name, path in case.models.items():
-        shutil.copy(path, folder / f"{name}.safetensors")
-        lets.append(f'let {name} = checkpoint("{name}.safetensors")\n')
+        if path.is_dir():
+            shutil.copytree(path, folder / name)
+            lets.append(f'let {name} = adapter("{name}", on = base)\n')
+        else:
+            shutil.copy(path, folder / f"{name}.safetensors")
+            lets.append(f'let {name} = checkpoint("{name}.safetensors")\n')
     for name, numbers in case.fields.items():
         save_file(numbers, folder / f"{name}.safetensors")
         lets.append(f'let {name} = statistics("{name}.safetensors")\n')
     recipe = folder / "recipe.merge"
     recipe.write_text(f"{''.join(lets)}merge {case.recipe}\n", encoding="utf-8")
     return recipe
+
+
+def held(path: Path) -> Weights:
+    """The tensors of a file, or the changes that an adapter of scale 1 makes."""
+    if not path.is_dir():
+        return load_file(path)
+    factors = load_file(path / "adapter_model.safetensors")
+    names = [key.removesuffix(".lora_A.weight") for key in factors if key.endswith(".lora_A.weight")]
+    changes = {name: factors[f"{name}.lora_B.weight"] @ factors[f"{name}.lora_A.weight"] for name in names}
+    return {f"{name.removeprefix('base_model.model.')}.weight": change for name, change in changes.items()}
 
 
 def furthest(made: Weights, expected: Weights, flips: int = 0) -> float:
@@ -107,12 +127,18 @@ def test_a_streamed_recipe_gives_the_references_result(case: Case, tmp_path: Pat
     assert difference <= case.tolerance
 
 
+def decomposes(graph: Graph) -> bool:
+    """Whether the recipe uses singular values or vectors."""
+    return any("cutoff" in dict(node.attrs) for node in in_order(graph.roots()))
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_the_oracle_gives_the_references_result(case: Case, tmp_path: Path) -> None:
     graph = ml.compile(laid_out(case, tmp_path)).compiled.written
-    models = [load_file(tmp_path / item.ref) for item in graph.inputs]
+    models = [held(tmp_path / item.ref) for item in graph.inputs]
     (made,) = oracle.evaluate(graph, models)
-    coarse = any(value.dtype == torch.bfloat16 for value in case.expected.values())
+    # References decompose in float32, which magnifies its rounding by the matrix's condition.
+    coarse = any(value.dtype == torch.bfloat16 for value in case.expected.values()) or decomposes(graph)
     assert furthest(made, case.expected, case.flips) <= (case.tolerance if coarse else FLOAT64_TOLERANCE)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
@@ -242,8 +243,14 @@ class _Planner:
         steps: dict[str, ScalarStep] = {}
         for node in statistics:
             if node.op == "order" and node.args[0].reads and level[node.args[0].id] == sweep + 1:
-                _scalar_steps(node.args[0], steps)
+                _scalar_steps(node.args[0], steps, partial(self._number, node.args[-1]))
         return tuple(steps.values())
+
+    def _number(self, subject: Node, node: Node) -> float:
+        """A number that headers tell of the whole model, which is the same at each of its tensors."""
+        space = self.spaces[subject.id]
+        assert space is not None
+        return float(self.table.statics.value(node, next(iter(space.keys)), space))
 
     # ---- tasks
 
@@ -324,17 +331,12 @@ def stat_value(node: Node) -> str:
     return stat_name(node, "") if is_model_wide(node) else f"v{node.id}"
 
 
-def _scalar_steps(node: Node, steps: dict[str, ScalarStep]) -> None:
-    if is_model_wide(node) or node.op == "constant" or f"v{node.id}" in steps:
+def _scalar_steps(node: Node, steps: dict[str, ScalarStep], number: Callable[[Node], float]) -> None:
+    if is_model_wide(node) or not node.reads or f"v{node.id}" in steps:
         return
     if node.type.grain != Grain.MODEL:
         raise Bug(f"{node} is not one number for the whole model")
     for arg in node.args:
-        _scalar_steps(arg, steps)
-    args = tuple(_literal(arg) if arg.op == "constant" else stat_value(arg) for arg in node.args)
+        _scalar_steps(arg, steps, number)
+    args = tuple(stat_value(arg) if arg.reads else number(arg) for arg in node.args)
     steps[f"v{node.id}"] = ScalarStep(node.op, f"v{node.id}", args, {k: str(v) for k, v in node.attrs})
-
-
-def _literal(node: Node) -> float:
-    value = node["value"]
-    return float(value)  # type: ignore[arg-type]  # constants hold fractions
