@@ -8,7 +8,8 @@ from itertools import pairwise
 
 from mergelang.syntax.expected import expected
 from mergelang.syntax.failure import END, Failure, open_things, piece_at
-from mergelang.syntax.stretches import brackets, clause, line, rest_of_clause, text_of
+from mergelang.syntax.misspelt import meant_word
+from mergelang.syntax.stretches import brackets, clause, index, line, rest_of_clause, text_of
 
 _CLOSER = {"(": ")", "[": "]", "{": "}"}
 _SAMPLES = {
@@ -67,11 +68,15 @@ def _named(failure: Failure) -> str:
     return behind[0] if behind else "base"
 
 
-def _indexed(failure: Failure) -> str:
-    """The name that the innermost open bracket stands behind."""
-    opener = open_things(failure.pieces[: failure.index])[-1][1]
-    before = [piece.text for piece in failure.pieces if piece.span.end <= opener.span.start]
-    return before[-1] if before and before[-1].isidentifier() else "models"
+def _end_of_range(which: int) -> Callable[[Failure], str]:
+    """The first or the last end of a range of layers: as it is written, else one that follows from the other."""
+
+    def found(failure: Failure) -> str:
+        written = re.match("[0-9]+", text_of(failure, index(failure))[1:].lstrip())
+        first = int(written.group()) if written else 0
+        return str((first, first + 24)[which])
+
+    return found
 
 
 def _choice(part: int, otherwise: str) -> Callable[[Failure], str]:
@@ -101,6 +106,10 @@ def _piece(offset: int) -> Callable[[Failure], str]:
 
 
 _BLANKS: dict[str, Callable[[Failure], str]] = {
+    "meant": lambda failure: meant_word(failure.pieces, failure.index) or meant_word(failure.pieces, failure.index - 1),
+    "percent": lambda failure: _piece(-1)(failure).rstrip("%") + "%",
+    "digits": lambda failure: _piece(0)(failure).replace("_", ""),
+    "decimal": lambda failure: str(int(_piece(-1)(failure) + _piece(0)(failure), 0)),
     "earlier": _piece(-2),
     "before": _piece(-1),
     "found": _piece(0),
@@ -112,7 +121,8 @@ _BLANKS: dict[str, Callable[[Failure], str]] = {
     "expected": expected,
     "example": example,
     "named": _named,
-    "indexed": _indexed,
+    "first": _end_of_range(0),
+    "last": _end_of_range(1),
     "comment": _comment,
     "condition": _choice(0, "true"),
     "otherwise": _choice(1, "0"),

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from mergelang.span import SourceText, Span
 from mergelang.syntax.build import Piece
+from mergelang.syntax.misspelt import meant_word
 
 END = "$END"
 STRAY = "STRAY"
 
 # Words of other languages that give a mistake away: as what stands around it they count as themselves, not as names.
 FOREIGN = frozenset(["lambda", "return", "elif", "function", "fn", "var", "const", "from"])
+_OTHER_NUMBERS = {
+    "more digits": re.compile("[0-9]+(_[0-9]+)+"),
+    "other digits": re.compile("0(x[0-9a-f]+|o[0-7]+|b[01]+)", re.IGNORECASE),
+}
+_TOLD = (("found", 0), ("before", -1))
 ITEM_WORDS = frozenset(["import", "param", "def", "law", "merge"])
 
 
@@ -46,7 +53,8 @@ class Surroundings:
     """What stands around the piece that does not fit, in classes: two texts with equal ones share a mistake.
 
     `inside` is the innermost thing that is still open, `gap` says whether a line break, blanks or nothing stands
-    between the piece and the one before, and `side` whether a value may end with that one.
+    between the piece and the one before, and `side` whether a value may end with that one. `misspelt` says which of
+    the two is meant as a word that opens an item.
     """
 
     inside: str
@@ -56,6 +64,7 @@ class Surroundings:
     after: str
     gap: str
     side: str
+    misspelt: str
 
 
 def surroundings(failure: Failure) -> Surroundings:
@@ -65,10 +74,11 @@ def surroundings(failure: Failure) -> Surroundings:
         inside=failure.inside,
         earlier=piece_class(piece_at(failure, at - 2)),
         before=piece_class(piece_at(failure, at - 1)),
-        found=piece_class(failure.pieces[at]),
+        found=_of_number(piece_at(failure, at - 1), failure.pieces[at]) or piece_class(failure.pieces[at]),
         after=piece_class(piece_at(failure, at + 1)),
         gap=_gap(failure, at),
         side="value" if ends_value(piece_at(failure, at - 1)) else "open",
+        misspelt=next((which for which, index in _TOLD if meant_word(failure.pieces, at + index)), ""),
     )
 
 
@@ -87,6 +97,14 @@ def piece_class(piece: Piece) -> str:
         return "number"
     classes = {"STRING": "text", "DOC": "doc", END: "end"}
     return classes.get(piece.kind, piece.text)
+
+
+def _of_number(before: Piece, found: Piece) -> str:
+    """What a name counts as that is the rest of a number as other languages write them; nothing for any other."""
+    if before.kind != "INT" or before.span.end != found.span.start:
+        return ""
+    written = before.text + found.text
+    return next((kind for kind, form in _OTHER_NUMBERS.items() if form.fullmatch(written)), "")
 
 
 def _gap(failure: Failure, at: int) -> str:
@@ -126,6 +144,7 @@ def _step(stack: list[OpenThing], piece: Piece, before: Piece, earlier: Piece) -
     elif text == "let":
         _open_let(stack, piece, before)
     elif text in ("if", "for"):
+        stack[-1] = ("for list", stack[-1][1]) if (inside, text) == ("list", "for") else stack[-1]
         stack.append((text, piece))
     elif (inside, text) in _NEXT:
         # The last arm is still closed by the brace of its match.
@@ -140,7 +159,7 @@ _NEXT = {
     ("param", "="): "param value", ("law", ":"): "claim", ("match", "else"): "last arm",
 }  # fmt: skip
 _DONE = frozenset([("then", "else"), ("for", "in"), ("local value", "in"), ("let value", "in")])
-_CLOSES = {")": ("call", "params", "group"), "]": ("list", "index"), "}": ("match",)}
+_CLOSES = {")": ("call", "params", "group"), "]": ("list", "for list", "index"), "}": ("match",)}
 
 
 def _bracket(text: str, before: Piece, earlier: Piece) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mergelang.syntax.build import Piece
-from mergelang.syntax.failure import END, ITEM_WORDS, Failure, ends_value, piece_at
+from mergelang.syntax.failure import END, ITEM_WORDS, Failure, ends_value, open_things, piece_at
 
 Stretch = tuple[int, int]
 
@@ -54,12 +54,21 @@ def clause(failure: Failure) -> Stretch:
 
 def brackets(failure: Failure) -> Stretch:
     """From the bracket that does not fit to the one that closes it."""
-    depth = 0
-    for piece in failure.pieces[failure.index :]:
+    return _bracketed(failure, failure.index)
+
+
+def index(failure: Failure) -> Stretch:
+    """From the innermost bracket that is open to the one that closes it."""
+    return _bracketed(failure, failure.pieces.index(open_things(failure.pieces[: failure.index])[-1][1]))
+
+
+def _bracketed(failure: Failure, opener: int) -> Stretch:
+    depth, start = 0, failure.pieces[opener].span.start
+    for piece in failure.pieces[opener:]:
         depth += _step(piece)
         if depth == 0:
-            return _found(failure).span.start, piece.span.end
-    return rest_of_clause(failure)
+            return start, piece.span.end
+    return start, rest_of_clause(failure)[1]
 
 
 def line(failure: Failure) -> Stretch:
@@ -102,6 +111,7 @@ _STRETCHES: dict[str, Callable[[Failure], Stretch]] = {
     "clause": clause,
     "choice": lambda failure: (_between(-1, -1)(failure)[0], rest_of_clause(failure)[1]),
     "brackets": brackets,
+    "index": index,
     "line": line,
 }
 
