@@ -213,6 +213,12 @@ STACKABLE = {"a": LAYERED, "b": LAYERED, "flat": {"embed.w": torch.ones(2)}}
         ("stack(ends = a, [mean([a, b]), b[0..1]])", "stack(ends = a, [(mean([a, b]))[0..2], b[0..1]])", ""),
         ("stack(ends = a, [flat, b[0..2]])", "stack(ends = a, [b[0..2]])", ""),
         ("stack(ends = flat, [flat])", "flat", ""),
+        ("stack(ends = a, [])", "stack(ends = a, [a[0..1]])", ""),
+        (
+            "stack(ends = mean([a, b]), [x for x in []])",
+            "stack(ends = mean([a, b]), [(mean([a, b]))[0..1]])",
+            "",
+        ),
         ('drop("**", a)', 'select("embed.**", ...)', 'select("embed.**", a)'),
         ("a + 1/depth * (b - a)", "1 / max(0.000001, depth)", "a + 1 / max(0.000001, depth) * (b - a)"),
         ("match layer { 0..9 => a, else => b }", "0..2", "match layer { 0..2 => a, else => b }"),

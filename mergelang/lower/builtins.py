@@ -233,7 +233,17 @@ def _stack(a: Arguments) -> Value:
         )
         raise a.problem("no-ends", message, a.span, fix=f"stack(ends = {_first_sliced(a.call)}, {a.spans[0].text})")
     pieces = [a.subject_node(piece) for piece in a.listed()]
+    if not pieces:
+        message = "A stack of no layers is no model that can be loaded."
+        raise a.problem("empty-list", message, a.span, fix=_stack_of_its_ends(a.call))
     return a.world.maker.node("stack", [ends, *pieces], a.span)
+
+
+def _stack_of_its_ends(call: tree.Call) -> str:
+    """The stack with the first layer of the model that is its ends."""
+    ends = next(argument.value for argument in call.arguments if argument.name == "ends")
+    text = ends.span.text if isinstance(ends, tree.Name) else f"({ends.span.text})"
+    return f"stack(ends = {ends.span.text}, [{text}[0..1]])"
 
 
 def _first_sliced(call: tree.Call) -> str:
