@@ -158,6 +158,13 @@ def test_a_damaged_plan_and_one_of_another_format_are_refused(tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
+def test_a_name_too_long_for_the_disk_is_told(tmp_path: Path) -> None:
+    for name in ("a" * 240, "a" * 300, "a" * 5000):
+        told = call("run", "r.merge", "-o", tmp_path / name, code=2).stderr
+        assert "── not-writable" in told
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_plan_is_written_over_nothing_but_a_plan(home: Path, tmp_path: Path) -> None:
     kept = {name: (home / name).read_bytes() for name in ("r.merge", "base/model.safetensors")}
     for name in kept:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,7 +66,8 @@ def open_sink(
 
 def _taken(folder: Path) -> int:
     """The bytes of disk under a folder."""
-    return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*")) if folder.is_dir() else 0
+    # Unlike Path.is_dir, this one takes a name that is too long for the disk as that of nothing.
+    return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*")) if os.path.isdir(folder) else 0
 
 
 def written_tensors(output: PlannedOutput, inputs: Sequence[Checkpoint], one_file: bool) -> list[OutTensor]:
