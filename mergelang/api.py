@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mergelang.arguments import models_of, setting_of
+from mergelang.arguments import models_of, options_of, out_of, recipe_of, request_of, setting_of
 from mergelang.pipeline import Compiled, compile_file, compile_text, plan
 from mergelang.plan.build import Request
 from mergelang.plan.model import Budget, Plan, Precision
@@ -44,27 +44,32 @@ class Recipe:
 
     def plan(self, request: Request | None = None) -> Plan:
         """How the recipe will be run, worked out from the inputs' headers."""
-        sources = self.sources()
+        asked, sources = request_of(request), self.sources()
         try:
-            return plan(self.compiled, [source.checkpoint for source in sources], request)
+            return plan(self.compiled, [source.checkpoint for source in sources], asked)
         finally:
             for source in sources:
                 source.close()
 
     def run(self, out: str | Path, request: Request | None = None, **options: object) -> RunReport:
-        """Runs the recipe into `out`: a folder, or one file where the name ends in `.safetensors`."""
+        """Runs the recipe into `out`: a folder, or one file where the name ends in `.safetensors`.
+
+        `options` are those of `run_plan` but for `sources`.
+        """
         from mergelang.run.transaction import run_plan
 
-        sources = self.sources()
-        made = plan(self.compiled, [source.checkpoint for source in sources], request)
-        return run_plan(made, Path(out), sources=sources, **options)  # type: ignore[arg-type]  # options of run_plan
+        known = [name for name in run_plan.__kwdefaults__ or {} if name != "sources"]
+        chosen: dict[str, Any] = dict(options_of(options, known))
+        target, asked, sources = out_of(out), request_of(request), self.sources()
+        made = plan(self.compiled, [source.checkpoint for source in sources], asked)
+        return run_plan(made, target, sources=sources, **chosen)
 
     def tensors(self, request: Request | None = None) -> dict[str, dict[str, torch.Tensor]]:
         """Runs the recipe in memory: for each merge its tensors by name; tied ones share their memory."""
         from mergelang.run.in_memory import run_in_memory
 
-        sources = self.sources()
-        made = plan(self.compiled, [source.checkpoint for source in sources], request)
+        asked, sources = request_of(request), self.sources()
+        made = plan(self.compiled, [source.checkpoint for source in sources], asked)
         return run_in_memory(made, sources)
 
 
@@ -78,7 +83,7 @@ def compile(recipe: str | Path, **lets: Let) -> Recipe:
     """
     given = dict(one for name, value in lets.items() for one in models_of(name, value))
     settings = {name: setting_of(name, value) for name, value in lets.items()}
-    path = _as_file(recipe)
+    path = _as_file(recipe_of(recipe))
     compiled = compile_text(str(recipe), settings=settings) if path is None else compile_file(path, settings)
     return Recipe(compiled, given)
 

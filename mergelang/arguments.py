@@ -1,4 +1,4 @@
-"""What Python gives a recipe, as the settings that the compiler knows; what stands for nothing is a Problem."""
+"""What Python gives a recipe and its runs, as the compiler knows it; what stands for nothing is a Problem."""
 
 from __future__ import annotations
 
@@ -9,12 +9,27 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from mergelang.catalog import FLOAT_DTYPES
+from mergelang.lower.near import nearest
 from mergelang.lower.settings import Given, OnDisk, Said, Setting, Several
+from mergelang.plan.build import Request
 from mergelang.problem import Problem, nothing_at
 
 if TYPE_CHECKING:
     import torch
 
+_REQUESTS = {
+    "budget": ("a `Budget`", "Budget()"),
+    "precision": ('"F32" or "F64"', '"F64"'),
+    "dtype": (f"one of {', '.join(sorted(FLOAT_DTYPES))}", '"BF16"'),
+    "allow_nonfinite": ("True or False", "True"),
+    "memory": ("a number of bytes above 0", "1 << 30"),
+    "threads": ("a number above 0", "2"),
+    "block": ("a number of weights above 0", "1 << 17"),
+    "device": ('"cpu" or "cuda"', '"cpu"'),
+}  # fmt: skip
 CAN_BE = "Give a dict of tensors, a path, a number, a text, true or false, or a list of these."
 
 
@@ -22,7 +37,7 @@ def setting_of(name: str, value: object) -> Setting:
     """The setting that a Python value is. Raises Problem `cannot-be-given`."""
     plain: object = _unwrapped(value)
     match plain:
-        case Mapping():
+        case Mapping() if plain:
             return Given(name)
         case Path():
             return OnDisk(str(plain))
@@ -35,6 +50,57 @@ def setting_of(name: str, value: object) -> Setting:
         case list() | tuple():
             return Several(tuple(setting_of(f"{name}[{i}]", item) for i, item in enumerate(plain)))
     raise _cannot(name, plain)
+
+
+def recipe_of(value: object) -> str | Path:
+    """The text or the path of a recipe. Raises Problem `cannot-be-given`."""
+    if isinstance(value, str | Path):
+        return value
+    words, _ = _said_plainly("recipe", value)
+    message = f"A recipe is its text, or the path of its file, and this is {words}."
+    raise Problem("cannot-be-given", message, nothing_at("<recipe>"), fix='ml.compile("recipe.merge")')
+
+
+def out_of(value: object) -> Path:
+    """The path of an output. Raises Problem `cannot-be-given`."""
+    if isinstance(value, str | Path):
+        return Path(value)
+    words, _ = _said_plainly("out", value)
+    message = f"An output is the path of a new folder, or of a new file, and this is {words}."
+    raise Problem("cannot-be-given", message, nothing_at("<out>"), fix='recipe.run("merged")')
+
+
+def request_of(value: object) -> Request:
+    """What a plan is asked for. Raises Problem `cannot-be-given` for what it cannot be asked for."""
+    if value is None:
+        return Request()
+    try:
+        request = msgspec.convert(msgspec.to_builtins(value, enc_hook=repr), Request)
+    except msgspec.ValidationError as fault:
+        _, at, part = str(fault).rpartition("$.")  # where msgspec says where
+        raise _no_request(part.rstrip("`") if at else "") from None
+    if request.dtype not in (None, *FLOAT_DTYPES):
+        raise _no_request("dtype")
+    return request
+
+
+def options_of(given: Mapping[str, object], known: Sequence[str]) -> Mapping[str, object]:
+    """The options of a run. Raises Problem `cannot-be-given` for the first that it does not have."""
+    for name in given:
+        if name not in known:
+            near = nearest(name, known)
+            message = f"A run has no option `{name}`. It takes: {', '.join(known)}."
+            fix = f'recipe.run("merged", {near}=...)' if near else 'recipe.run("merged")'
+            raise Problem("cannot-be-given", message, nothing_at(f"<{name}>"), fix=fix)
+    return given
+
+
+def _no_request(part: str) -> Problem:
+    """The Problem of a request, of which `part` is at fault, or the whole where that is nothing."""
+    takes, example = _REQUESTS.get(part.removeprefix("budget."), ("a `Request`", "Request()"))
+    message = f"`{part or 'request'}` is {takes}, and this is something else."
+    fix = f"{part.rpartition('.')[2]}={example}" if part else example
+    return Problem("cannot-be-given", message, nothing_at(f"<{part or 'request'}>"), fix=fix)
 
 
 def models_of(name: str, value: Any) -> Iterator[tuple[str, Mapping[str, torch.Tensor]]]:
@@ -58,8 +124,15 @@ def _cannot(name: str, value: Any) -> Problem:
 
 
 def _said_plainly(name: str, value: Any) -> tuple[str, str]:
+    """What the value is, and what to write instead."""
     if value is None:
         return "None", f"leave `{name}` out, so that the recipe's own value counts"
+    if isinstance(value, Mapping):
+        return "a dict of no tensors", _instead(name, '{"weight": ...}')
+    if isinstance(value, bytes):
+        return "bytes and not a text", _of_it(name, "decode()")
+    if isinstance(value, complex):
+        return "a complex number", _instead(name, str(value.real))
     if isinstance(value, Decimal | float):
         said = "nan" if math.isnan(value) else "infinity" if value > 0 else "minus infinity"
         return said, _instead(name, "0.5")
@@ -69,7 +142,9 @@ def _said_plainly(name: str, value: Any) -> tuple[str, str]:
         shape = ", ".join(str(size) for size in value.shape)
         wrapped = _of_it(name, "tolist()") if len(value.shape) == 1 else _instead(name, '{"weight": ...}')
         return f"an array of shape [{shape}]", wrapped
-    return f"something of the kind `{type(value).__name__}`", _instead(name, '"path/to/model"')
+    path = _instead(name, '"path/to/model"')
+    each = f"{_instead(name, '0.5')} for a number, {path} for a Model"
+    return f"something of the kind `{type(value).__name__}`", each
 
 
 def _of_it(name: str, part: str) -> str:

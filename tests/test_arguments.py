@@ -12,6 +12,8 @@ import pytest
 import torch
 
 import mergelang as ml
+from mergelang.plan.build import Request
+from mergelang.plan.model import Budget
 from mergelang.problem import Problem
 
 ONE = {"w": torch.tensor([1.0, 2.0])}
@@ -42,6 +44,10 @@ def test_numbers_of_every_kind_are_numbers(half: Any) -> None:
         (-float("inf"), "minus infinity"),
         (torch.tensor([1.0, 2.0]), "shape [2]"),
         ({1, 2}, "kind `set`"),
+        ({}, "a dict of no tensors"),
+        (1j, "a complex number"),
+        (b"1", "bytes and not a text"),
+        (object(), "kind `object`"),
         ([1, None], "`k[1]` is given None"),
     ],
 )
@@ -59,6 +65,44 @@ def test_a_module_is_told_to_give_its_tensors() -> None:
 @pytest.mark.parametrize("value", [True, [1, 2]])
 def test_what_is_no_number_is_none(value: Any) -> None:
     assert told(TURNED, x=ONE, y=OTHER, k=value).slug == "wrong-type"
+
+
+@pytest.mark.parametrize("recipe", [3, None, b"x"])
+def test_what_is_no_recipe_is_told(recipe: Any) -> None:
+    for make in (ml.merge, ml.compile):
+        with pytest.raises(Problem, match="A recipe is its text, or the path of its file"):
+            make(recipe)
+
+
+REQUESTS = [
+    ("foo", "request"),
+    (Request(precision=torch.float64), "precision"),  # type: ignore[arg-type]
+    (Request(precision="F16"), "precision"),  # type: ignore[arg-type]
+    (Request(dtype="bf16"), "dtype"),
+    (Request(allow_nonfinite=2), "allow_nonfinite"),  # type: ignore[arg-type]
+    (Request(budget=3), "budget"),  # type: ignore[arg-type]
+    (Request(budget=Budget(threads=0)), "budget.threads"),
+]
+
+
+@pytest.mark.parametrize(("request_", "part"), REQUESTS)
+def test_what_cannot_be_asked_for_is_told(request_: Any, part: str, tmp_path: Path) -> None:
+    recipe = ml.compile("mean([x, y])", x=ONE, y=OTHER)
+    for make in (recipe.plan, recipe.tensors, lambda asked: recipe.run(tmp_path / "out", asked)):
+        with pytest.raises(Problem) as caught:
+            make(request_)
+        assert (caught.value.slug, str(caught.value.place)) == ("cannot-be-given", f"<{part}>")
+        assert "Expected" not in caught.value.render()
+
+
+def test_a_run_is_told_what_it_cannot_be_given(tmp_path: Path) -> None:
+    recipe = ml.compile("mean([x, y])", x=ONE, y=OTHER)
+    with pytest.raises(Problem, match="An output is the path"):
+        recipe.run(None)  # type: ignore[arg-type]
+    with pytest.raises(Problem) as caught:
+        recipe.run(tmp_path / "out", shard_byte=3)
+    assert (caught.value.slug, caught.value.fix) == ("cannot-be-given", 'recipe.run("merged", shard_bytes=...)')
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_list_of_dicts_is_a_list_of_models() -> None:

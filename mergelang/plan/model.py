@@ -12,7 +12,7 @@ is one row. The first registers are the task's scalars, in order.
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -24,6 +24,7 @@ CHUNK = 65536
 
 Scalar = float | str  # a number, or the name of a model-wide value that an earlier stage computes
 AttrValue = int | float | str
+Positive = Annotated[int, msgspec.Meta(ge=1)]
 Precision = Literal["F32", "F64"]  # what a run computes in
 
 
@@ -210,9 +211,9 @@ class PlannedOutput(Data, frozen=True):
 class Budget(Data, frozen=True):
     """What the run may use. Bytes for memory; `block` in weights, rounded to whole chunks; none changes a result."""
 
-    memory: int = 1 << 29  # with what an interpreter and its libraries hold, under 700 MB
-    threads: int = 2
-    block: int = 2 * CHUNK
+    memory: Positive = 1 << 29  # with what an interpreter and its libraries hold, under 700 MB
+    threads: Positive = 2
+    block: Positive = 2 * CHUNK
     device: str = "cpu"
 
 
