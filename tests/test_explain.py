@@ -1,8 +1,9 @@
-"""Claim: every message, method and primitive can be explained, and nothing is explained that cannot happen."""
+"""Claim: messages, methods, primitives and words of the grammar can be explained, and nothing that cannot happen is."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,13 @@ import pytest
 from mergelang.explain.answer import answer, contents
 from mergelang.explain.entries import entries
 from mergelang.explain.methods import library
+from mergelang.explain.words import Word, words
 from mergelang.lower.builtins import CONSTANTS, FUNCTIONS
+from mergelang.lower.coerce import TYPE_NAMES
+from mergelang.lower.settings import Given
+from mergelang.pipeline import compile_text
 from mergelang.problem import Problem
+from mergelang.resources import folder
 from mergelang.syntax.mistakes import mistakes
 
 ROOT = Path(__file__).parents[1] / "mergelang"
@@ -88,6 +94,21 @@ def test_a_method_is_shown_with_its_paper_its_laws_and_its_source() -> None:
 
 def test_every_method_says_what_it_makes() -> None:
     assert [method.name for method in library() if not method.summary.endswith(".")] == []
+
+
+def test_every_word_of_the_grammar_and_every_type_is_explained() -> None:
+    in_grammar = set(re.findall('"([a-z]+)"', (folder("grammar") / "merge.lark").read_text(encoding="utf-8")))
+    assert len(in_grammar) > 10
+    assert words().keys() == in_grammar | {"name", *TYPE_NAMES}
+
+
+@pytest.mark.parametrize("word", words().values(), ids=lambda word: word.name)
+def test_the_example_of_a_word_uses_it_and_compiles(word: Word, tmp_path: Path) -> None:
+    (tmp_path / "mine.merge").write_text("def half(x: Delta) -> Delta = 0.5 * x")
+    assert re.search(rf"\b{word.name}\b", word.example)
+    compile_text(word.example, folder=tmp_path, settings={name: Given(name) for name in ("a", "b", "base")})
+    assert word.example.splitlines()[0] in answer(word.name)
+    assert word.name in contents()
 
 
 def test_a_misspelt_name_gets_the_nearest_one() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mergelang.explain.entries import Entry, entries, entry
 from mergelang.explain.methods import Method, library, method
+from mergelang.explain.words import Word, words
 from mergelang.lower.builtins import CONSTANTS, FUNCTIONS, Primitive
 from mergelang.lower.near import nearest
 from mergelang.problem import Problem, nothing_at
@@ -28,6 +29,7 @@ def answer(name: str) -> str:
     parts = [_entry(found) for found in [entry(name)] if found is not None]
     parts += [_method(found) for found in [method(name)] if found is not None]
     parts += [_primitive(name, FUNCTIONS[name])] if name in FUNCTIONS else []
+    parts += [_word(words()[name])] if name in words() else []
     parts += [f"{name}\n\n{CONSTANT_DOCS[name]}"] if name in CONSTANT_DOCS else []
     if not parts:
         raise _unknown(name)
@@ -39,7 +41,7 @@ def contents() -> str:
     parts = [
         "methods\n" + _columns([found.name for found in library()]),
         "primitives\n" + _columns(list(FUNCTIONS)),
-        "words\n" + _columns(list(CONSTANTS)),
+        "words\n" + _columns([*words(), *CONSTANTS]),
         "messages\n" + _columns(sorted(entries())),
     ]
     return "\n\n".join(parts)
@@ -67,10 +69,14 @@ def _primitive(name: str, found: Primitive) -> str:
     return f"{name}({words})\n\n{found.doc[0].upper()}{found.doc[1:]}. A primitive of the language."
 
 
+def _word(found: Word) -> str:
+    return f"{found.name}\n\n{found.text.strip()}\n\nExample:\n{_indented(found.example)}"
+
+
 def _unknown(name: str) -> Problem:
-    known = [*entries(), *(found.name for found in library()), *FUNCTIONS, *CONSTANT_DOCS]
+    known = [*entries(), *(found.name for found in library()), *FUNCTIONS, *words(), *CONSTANT_DOCS]
     near = nearest(name, known)
-    message = f"There is no message, method or primitive called `{name}`."
+    message = f"There is no message, method, primitive or word called `{name}`."
     fix = f"mergelang explain {near}" if near else "mergelang explain"
     return Problem("nothing-to-explain", message, nothing_at(f"explain {name}"), fix=fix)
 
