@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 import mergelang as ml
+from mergelang.lower.settings import Given
+from mergelang.pipeline import compile_text
 from mergelang.problem import Problem
 from mergelang.span import Span
 
 NAMES = ("embed.w", "layers.0.mlp.w", "layers.1.mlp.w", "norm")
 MODELS = {name: {key: torch.ones(2, 2) for key in NAMES} for name in ("base", "A", "B")}
+GIVEN = {name: Given(name) for name in MODELS}
 CHANGES = "let a = A - base\nlet b = B - base\nmerge "
 
 
@@ -21,6 +26,14 @@ CHANGES = "let a = A - base\nlet b = B - base\nmerge "
         ("base + ties([a, B])", "B", "B - base"),
         ("base + ties([base, b])", "base", "A - base"),
         ("base + a + b + lines(base)", "base + a + b + lines(base)", "(a + b) + lines(base)"),
+        (
+            "base + breadcrumbs(beta = 90%, gamma = 20%, [a, b])",
+            "breadcrumbs(beta = 90%, gamma = 20%, [a, b])",
+            "breadcrumbs([a, b])",
+        ),
+        ('base + breadcrumbs(beta = depth, cut = "remove first", [a, b])', "depth", "85%"),
+        ("base + trim(density = depth * 3, per = tensor, a)", "depth * 3", "min(1, depth * 3)"),
+        ("base + cosine(a, base) * a", "base", "A - base"),
         ('base + size(a, per = "row") * a', 'per = "row"', "per = row"),
         ("base + size(a, per = [row, column]) * a", "per = [row, column]", "per = row"),
     ],
@@ -54,3 +67,10 @@ def test_no_fix_takes_a_model_from_itself_under_another_name() -> None:
     with pytest.raises(Problem) as caught:
         ml.compile("let base = X\nlet tuned = Y\nmerge base + ties([base])", X=MODELS["base"], Y=MODELS["A"])
     assert caught.value.fix == "tuned - base"
+
+
+def test_a_fault_in_an_imported_file_is_placed_there(tmp_path: Path) -> None:
+    (tmp_path / "mine.merge").write_text("def half(x: Delta) -> Delta = 0.5 * trim(density = 3, x)")
+    with pytest.raises(Problem) as caught:
+        compile_text('import "mine.merge" as mine\nmerge base + mine.half(A - base)', "recipe", tmp_path, GIVEN)
+    assert (str(caught.value.place), caught.value.fix) == ("mine.merge:1:52", "3%")

@@ -70,6 +70,7 @@ class Limit:
     what: str
     text: str  # as the recipe has it
     place: SourcePlace
+    instead: str = ""  # what to write there, where that is not the text held within its range
     also: tuple[SourcePlace, ...] = ()
 
 

@@ -7,8 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mergelang.graph.node import Node
+from mergelang.graph.types import is_model
 from mergelang.lower.examples import Examples
-from mergelang.lower.values import Function
+from mergelang.lower.values import Bound, Function
 from mergelang.span import Span
 from mergelang.syntax import tree
 from mergelang.syntax.walk import walk
@@ -16,50 +18,63 @@ from mergelang.syntax.walk import walk
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """A call being unfolded, and where each argument that it gives is written."""
+    """A call being unfolded, and the arguments that it gives."""
 
     function: Function
     span: Span
-    given: Mapping[str, Span]
+    given: Mapping[str, Bound]
 
 
 @dataclass(frozen=True, slots=True)
 class Blamed:
-    """The argument at fault, or the whole call where none can be told apart."""
+    """The argument at fault, or several options that do not go together, or the whole call where it is neither."""
 
     call: Called
-    param: tree.Param | None
+    params: Sequence[tree.Param]
     place: Span
 
     @property
     def name(self) -> str:
-        return f"`{self.param.name}` of `{self.call.function.name}`" if self.param else f"`{self.call.function.name}`"
+        names = " and ".join(f"`{param.name}`" for param in self.params)
+        return f"{names} of `{self.call.function.name}`" if names else f"`{self.call.function.name}`"
+
+
+def in_library(calls: Sequence[Called], span: Span) -> bool:
+    """Whether the place lies in a method of the library that is being unfolded, and not in the user's own files."""
+    return any(call.function.from_stdlib and call.function.span.source is span.source for call in calls)
 
 
 def blamed(calls: Sequence[Called], span: Span) -> Blamed:
     """The argument in the user's text that the library's expression at `span` depends on, seen through all calls."""
-    user = calls[0].span.source
-    found = Blamed(calls[-1], None, span)
-    for call in reversed(calls):
-        if found.place.source is user:
+    found = Blamed(calls[-1], (), span)
+    for number in range(len(calls) - 1, -1, -1):
+        if not in_library(calls[: number + 1], found.place):
             break
-        param = _given_param(call, found.place)
-        found = Blamed(call, param, call.given[param.name] if param else call.span)
+        call = calls[number]
+        params = _given_params(call, found.place)
+        found = Blamed(call, params, call.given[params[0].name].span if len(params) == 1 else call.span)
     return found
 
 
-def _given_param(call: Called, place: Span) -> tree.Param | None:
-    """The given parameter that the place depends on by the fewest steps; options before subjects."""
+def _given_params(call: Called, place: Span) -> Sequence[tree.Param]:
+    """The given options that the place depends on by the fewest steps, or else the one subject."""
     uses = _uses(call)
     seen: set[str] = set()
     names = _names(_within(call.function, place))
     while names:
         params = [p for p in call.function.params if p.name in names and p.name in call.given]
         if params:
-            return next((p for p in params if p.default is not None), params[0])
+            options = [param for param in params if param.default is not None]
+            return options or [next((param for param in params if _is_point(call, param)), params[0])]
         seen |= names
         names = {used for name in names for used in uses[name]} - seen
-    return None
+    return ()
+
+
+def _is_point(call: Called, param: tree.Param) -> bool:
+    """Whether a Model is given where the method does not say what it takes: most methods are for changes."""
+    value = call.given[param.name].value
+    return param.type is None and isinstance(value, Node) and is_model(value.type)
 
 
 def _uses(call: Called) -> defaultdict[str, set[str]]:
@@ -111,18 +126,23 @@ def told_of(blame: Blamed, slug: str, message: str, part: Span) -> tuple[str, st
             return slug, f"{blame.name} must not make `{part.text}` 0, for something is divided by it."
         case "lengths-differ":
             return slug, f"{blame.name} goes with another list item by item, and must have as many items. {message}"
+    if len(blame.params) > 1:
+        return slug, f"{blame.name} do not go together. {message}"
     return slug, f"{blame.name} does not go with what the method does. {message}"
 
 
 def fix_for(blame: Blamed, examples: Examples) -> str:
     """The option's own default, with the arguments that it uses; an example where there is none."""
-    param, given = blame.param, blame.call.given
-    if param is None:
-        inside = ", ".join(span.text for name, span in given.items() if name in _subjects(blame.call.function))
+    given = blame.call.given
+    if len(blame.params) != 1:
+        inside = ", ".join(bound.span.text for name, bound in given.items() if name in _subjects(blame.call.function))
         return f"{blame.call.function.name}({inside})"
+    (param,) = blame.params
+    if _is_point(blame.call, param):
+        return examples.difference(blame.place.text)
     if param.default is not None:
         pattern = "|".join(map(re.escape, given)) or "(?!)"
-        return re.sub(rf"\b(?:{pattern})\b", lambda name: given[name.group()].text, param.default.span.text)
+        return re.sub(rf"\b(?:{pattern})\b", lambda name: given[name.group()].span.text, param.default.span.text)
     return examples.of(param.type.name, param.type.depth) if param.type else examples.of("Delta")
 
 

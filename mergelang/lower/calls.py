@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mergelang.graph.node import Node
 from mergelang.graph.types import is_model
@@ -13,29 +13,13 @@ from mergelang.lower.coerce import SCOPE_WORDS
 from mergelang.lower.coerce import fit as fit_to
 from mergelang.lower.near import did_you_mean, nearest
 from mergelang.lower.rewrite_text import without
-from mergelang.lower.values import Frame, Function, ListValue, Value, describe_value
+from mergelang.lower.values import Bound, Frame, Function, ListValue, Value, describe_value
 from mergelang.lower.world import Scope, World
 from mergelang.span import Span
 from mergelang.syntax import tree
 
 # Deeper than this, a definition can only be calling itself.
 MOST_NESTED_CALLS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """An argument that has found its parameter."""
-
-    value: Value
-    span: Span
-    items: tuple[Span, ...] = ()  # where its items stand, in a list that is written out
-
-    def at(self, item: Value) -> Span:
-        """Where an item of the value stands; the whole argument where that cannot be told."""
-        known = (
-            zip(self.value.items, self.items, strict=True) if self.items and isinstance(self.value, ListValue) else ()
-        )
-        return next((span for value, span in known if value is item), self.span)
 
 
 def fit(world: World, value: Value, declared: tree.TypeName | None, span: Span, what: str) -> Value:
@@ -119,7 +103,7 @@ def _unfold(world: World, function: Function, bound: Mapping[str, Bound], span: 
         raise world.maker.problem("recursion", message, span, _one_of_its_arguments(function, bound))
     scope = _given(world, function, bound)
     world.expanding.append(function)
-    world.maker.calls.append(Called(function, span, {name: given.span for name, given in bound.items()}))
+    world.maker.calls.append(Called(function, span, bound))
     try:
         _add_defaults(world, function, bound, scope)
         body = expressions.lower(world, scope, function.body)

@@ -9,7 +9,7 @@ from fractions import Fraction
 from mergelang.graph.exact import exactly
 from mergelang.graph.node import Attr, Graph, Limit, Node, constant_value
 from mergelang.graph.types import IllTyped
-from mergelang.lower.blame import Called, blamed, fix_for, told_of
+from mergelang.lower.blame import Called, blamed, fix_for, in_library, told_of
 from mergelang.lower.examples import Examples
 from mergelang.lower.instead import value_instead
 from mergelang.lower.remedy import IllMatched, remedy
@@ -32,12 +32,9 @@ class Maker:
         """Where a fault at `span` shows: within a called definition, at the call that led there."""
         return self.calls[0].span if self.calls else span
 
-    def _inside_library(self, span: Span) -> bool:
-        return bool(self.calls) and self.calls[0].span.source is not span.source
-
     def problem(self, slug: str, message: str, span: Span, fix: str) -> Problem:
         """A Problem at `span`; within a method of the library, at the argument that led there, with the line beside."""
-        if not self._inside_library(span):
+        if not in_library(self.calls, span):
             return Problem(slug, message, span, fix=fix)
         blame = blamed(self.calls, span)
         slug, told = told_of(blame, slug, message, span)
@@ -55,15 +52,18 @@ class Maker:
         try:
             return self.graph.add(op, *args, at=self.place(span), **attrs)
         except IllTyped as fault:
-            where = parts[-1] if parts and fault.slug == "zero-divisor" and self._inside_library(span) else span
+            where = parts[-1] if parts and fault.slug == "zero-divisor" and in_library(self.calls, span) else span
             fix = remedy(fault.slug, IllMatched(op, args, parts or (span,), span, self.examples))
             raise self.problem(fault.slug, fault.message, where, fix) from None
 
     def limit(self, node: Node, type_name: str, span: Span, what: str) -> None:
         """Leaves a schedule's range to be checked once headers tell its values."""
-        at = self.place(span)
-        also = () if not self.calls or at.source is span.source else (span,)
-        self.graph.limits.append(Limit(node, type_name, what, span.text, span if not also else at, also))
+        if in_library(self.calls, span):
+            blame = blamed(self.calls, span)
+            limit = Limit(node, type_name, what, span.text, blame.place, fix_for(blame, self.examples), (span,))
+        else:
+            limit = Limit(node, type_name, what, span.text, span)
+        self.graph.limits.append(limit)
 
     def number(self, value: Fraction | int, span: Span) -> Node:
         return self.graph.constant(value, at=self.place(span))

@@ -13,7 +13,7 @@ from mergelang.lower.coerce import check_type_name
 from mergelang.lower.expressions import lower
 from mergelang.lower.library import function_of
 from mergelang.lower.rewrite_text import atom, put
-from mergelang.lower.values import ListValue, ScopeWord, Value, describe_value
+from mergelang.lower.values import Bound, ListValue, ScopeWord, Value, describe_value
 from mergelang.syntax import tree
 
 if TYPE_CHECKING:
@@ -126,5 +126,5 @@ def check_def(lowered: Lowered, item: tree.Def) -> None:
     for param in item.params:
         if param.default is None:
             value, _ = stand_in(lowered, param, {})
-            bound[param.name] = calls.Bound(value, param.span)
+            bound[param.name] = Bound(value, param.span)
     calls.call_function(lowered.world, function, bound, item.span)

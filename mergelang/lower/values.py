@@ -59,6 +59,22 @@ class Saved:
 Value = Node | ListValue | ScopeWord | Function | Frame | Saved | str | bool
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """An argument that has found its parameter."""
+
+    value: Value
+    span: Span
+    items: tuple[Span, ...] = ()  # where its items stand, in a list that is written out
+
+    def at(self, item: Value) -> Span:
+        """Where an item of the value stands; the whole argument where that cannot be told."""
+        known = (
+            zip(self.value.items, self.items, strict=True) if self.items and isinstance(self.value, ListValue) else ()
+        )
+        return next((span for value, span in known if value is item), self.span)
+
+
 def describe_value(value: Value) -> str:
     """The value in a user's words, with its article."""
     match value:

@@ -22,10 +22,11 @@ def check_limits(graph: Graph, spaces: Mapping[int, Space | None]) -> None:
     if not limits:
         return
     statics = Statics(spaces)
-    for node, space in _numbers_used(graph, spaces):
-        if node.id in limits and not node.reads:
-            for name in space.keys:
-                _check(limits[node.id], name, _value(statics, node, name, space))
+    used = [(node, space) for node, space in _numbers_used(graph, spaces) if node.id in limits and not node.reads]
+    # An argument before what a method makes of it, for the fault is the argument's.
+    for node, space in sorted(used, key=lambda pair: pair[0].id):
+        for name in space.keys:
+            _check(limits[node.id], name, _value(statics, node, name, space))
 
 
 def _numbers_used(graph: Graph, spaces: Mapping[int, Space | None]) -> Iterator[tuple[Node, Space]]:
@@ -60,8 +61,9 @@ def _check(limit: Limit, name: str, value: Number | None) -> None:
     shown = f"{as_float(value):.6g}"
     if limit.type == "Share" and not -slack <= value <= 1 + slack:
         message = f"{limit.what} is a share, from 0 to 1 or 0% to 100%, and at {name} it is {shown}."
-        fix = f"min(1, {limit.text})" if value > 1 else f"max(0, {limit.text})"
+        fix = limit.instead or (f"min(1, {limit.text})" if value > 1 else f"max(0, {limit.text})")
         raise Problem("share-out-of-range", message, limit.place, fix=fix, also=limit.also)
     if limit.type == "Positive" and not value > 0:
         message = f"{limit.what} must be above 0, and at {name} it is {shown}."
-        raise Problem("not-positive", message, limit.place, fix=f"max({SMALL}, {limit.text})", also=limit.also)
+        fix = limit.instead or f"max({SMALL}, {limit.text})"
+        raise Problem("not-positive", message, limit.place, fix=fix, also=limit.also)
