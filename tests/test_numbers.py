@@ -7,6 +7,7 @@ import torch
 
 import mergelang as ml
 from mergelang.problem import Problem
+from mergelang.span import Span
 
 ZERO, ONE = {"w": torch.zeros(2, 2)}, {"w": torch.ones(2, 2)}
 
@@ -30,6 +31,14 @@ def test_a_number_beyond_float64_is_refused(number: str) -> None:
     with pytest.raises(Problem) as caught:
         ml.merge(f"a + {number} * (b - a)", a=ZERO, b=ONE)
     assert caught.value.slug == "number-too-large"
+    assert isinstance(caught.value.place, Span)
+    assert caught.value.place.text in number
+
+
+def test_a_number_beyond_float64_is_refused_where_it_is_given() -> None:
+    with pytest.raises(Problem) as caught:
+        ml.compile("a + k * (b - a)", a=ZERO, b=ONE, k=10**400)
+    assert (caught.value.slug, str(caught.value.place), caught.value.fix) == ("number-too-large", "<k>", "k=1e308")
 
 
 @pytest.mark.parametrize("number", ["1e-300", "1e38 / 1e38", "1 / exp(1e5)", "min(0.5, exp(1e5))"])

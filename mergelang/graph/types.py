@@ -8,6 +8,7 @@ so where a pass over the files must end.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
@@ -118,6 +119,8 @@ def show_fraction(value: Fraction) -> str:
 
 def show_exactly(value: Fraction) -> str:
     """The number as a recipe can hold it unchanged: as decimals where they end, else `2999/3000`."""
+    if abs(value) > sys.float_info.max:
+        return str(value)
     short = f"{float(value):.15g}"
     return short if "e" not in short and Fraction(short) == value else str(value)
 

@@ -66,8 +66,13 @@ def literal(number: tree.Number) -> Fraction:
         value = Fraction(text[:-1]) / 100 if text.endswith("%") else Fraction(text)
         if value <= Fraction(sys.float_info.max):
             return value
+    raise too_large(number.span, _within_float(text))
+
+
+def too_large(span: Span, fix: str) -> Problem:
+    """The Problem of a number that float64 does not have."""
     message = "This number is too large, or has too many digits. Numbers go up to about 1.8e308, with up to 320 digits."
-    raise Problem("number-too-large", message, number.span, fix=_within_float(text))
+    return Problem("number-too-large", message, span, fix=fix)
 
 
 def _within_float(text: str) -> str:

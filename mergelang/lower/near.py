@@ -7,8 +7,11 @@ from difflib import get_close_matches
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like this one, if any is like it."""
+    """The known name most like this one, if any is like it; that of an imported file where its prefix is missing."""
     by_lower = {candidate.lower(): candidate for candidate in known}
+    imported = [candidate for candidate in by_lower if candidate.endswith(f".{name.lower()}")]
+    if imported:
+        return by_lower[imported[0]]
     found = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[found[0]] if found else None
 

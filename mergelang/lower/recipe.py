@@ -19,10 +19,11 @@ from mergelang.lower.imports import imported, imported_names, prefix
 from mergelang.lower.instead import instead
 from mergelang.lower.library import Library, function_of
 from mergelang.lower.near import did_you_mean, nearest
-from mergelang.lower.settings import Said, Setting, setting_value, uses_models
+from mergelang.lower.settings import Setting, setting_span, setting_value, uses_models
 from mergelang.lower.values import Frame, ListValue, Saved, Value, describe_value
 from mergelang.lower.world import World
 from mergelang.problem import Problem, nothing_at
+from mergelang.span import Span
 from mergelang.syntax import tree
 from mergelang.syntax.resolve import Words, names_written, unresolved
 
@@ -34,6 +35,7 @@ class Lowered:
     world: World
     scope: dict[str, Value]
     module: tree.Module
+    before: str = ""  # what stands before its names in the recipe that imports it
     knobs: dict[str, tree.Knob] = field(default_factory=dict)
     left_over: list[str] = field(default_factory=list)  # names given a Model in memory that the recipe does not use
 
@@ -83,10 +85,7 @@ def _note_model(lowered: Lowered, name: str) -> None:
 def _set_instead(name: str, setting: Setting, known: set[str]) -> str:
     """The setting under the nearest name there is, or the line that lets the recipe have it."""
     near = nearest(name, known)
-    shown = (
-        setting.text if isinstance(setting, Said) else str(setting) if isinstance(setting, int | Fraction) else "0.5"
-    )
-    return f"--set {near}={shown}" if near else f"param {name}: Number = 0.5"
+    return f"--set {near}={setting_span(name, setting).text}" if near else f"param {name}: Number = 0.5"
 
 
 def read_items(
@@ -134,10 +133,9 @@ def _import(
 ) -> None:
     path, module = imported(item, folder, importing)
     before = prefix(item)
-    inner = Lowered(lowered.world, {}, module)
+    inner = Lowered(lowered.world, {}, module, lowered.before + before)
     lowered.world.folders[id(module.span.source)] = path.parent
-    own = {name.removeprefix(before): setting for name, setting in settings.items() if name.startswith(before)}
-    read_items(inner, module, path.parent, own, (*importing, path))
+    read_items(inner, module, path.parent, settings, (*importing, path))
     for name, value in inner.scope.items():
         if before + name in lowered.scope:
             raise Problem(
@@ -150,19 +148,24 @@ def _import(
 
 
 def _let(lowered: Lowered, item: tree.Let, settings: Mapping[str, Setting]) -> Value:
-    if item.name in settings:
-        value = setting_value(lowered.world, lowered.scope, item.name, settings[item.name], item.type)
+    return _set_or_written(lowered, item, item.value, settings)[0]
+
+
+def _set_or_written(
+    lowered: Lowered, item: tree.Let | tree.Knob, written: tree.Expr, settings: Mapping[str, Setting]
+) -> tuple[Value, Span]:
+    """The item's value and where it stands: what it is set to from outside, or what the recipe says."""
+    name = lowered.before + item.name
+    if name in settings:
+        value = setting_value(lowered.world, lowered.scope, name, settings[name], item.type)
+        span = setting_span(name, settings[name])
     else:
-        value = lower(lowered.world, lowered.scope, item.value)
-    return fit(lowered.world.maker, value, item.type, item.value.span, f"`{item.name}`")
+        value, span = lower(lowered.world, lowered.scope, written), written.span
+    return fit(lowered.world.maker, value, item.type, span, f"`{name}`"), span
 
 
 def _knob(lowered: Lowered, item: tree.Knob, settings: Mapping[str, Setting]) -> Value:
-    if item.name in settings:
-        value = setting_value(lowered.world, lowered.scope, item.name, settings[item.name], item.type)
-    else:
-        value = lower(lowered.world, lowered.scope, item.default)
-    value = fit(lowered.world.maker, value, item.type, item.default.span, f"`{item.name}`")
+    value, span = _set_or_written(lowered, item, item.default, settings)
     known = constant_value(value) if isinstance(value, Node) else None
     if known is not None and item.low is not None and item.high is not None:
         low, high = _bound(item.low), _bound(item.high)
@@ -174,15 +177,21 @@ def _knob(lowered: Lowered, item: tree.Knob, settings: Mapping[str, Setting]) ->
                 f"`{item.name}` lies in {show_fraction(low)}..{show_fraction(high)}, and it is set to "
                 f"{show_fraction(known)}."
             )
-            raise Problem("param-out-of-range", message, item.span, fix=_param_within(item, low, high, known))
+            fix = _param_within(item, low, high, known)
+            if span is not item.default.span:
+                raise Problem("param-out-of-range", message, span, fix=_nearest(low, high, known), also=(item.span,))
+            raise Problem("param-out-of-range", message, item.span, fix=fix)
     return value
 
 
 def _param_within(item: tree.Knob, low: Fraction, high: Fraction, value: Fraction) -> str:
     """The param with this range and the value of it that is nearest to the one given."""
-    nearest_value = show_exactly(min(max(value, low), high))
     shown = f"{show_exactly(low)}..{show_exactly(high)}"
-    return f"param {item.name}: {item.type.span.text} in {shown} = {nearest_value}"
+    return f"param {item.name}: {item.type.span.text} in {shown} = {_nearest(low, high, value)}"
+
+
+def _nearest(low: Fraction, high: Fraction, value: Fraction) -> str:
+    return show_exactly(min(max(value, low), high))
 
 
 def _bound(number: tree.Number | tree.Unary) -> Fraction:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from mergelang.lower.expressions import lower
+from mergelang.graph.types import show_exactly
+from mergelang.lower.expressions import lower, too_large
 from mergelang.lower.values import ListValue, Value
 from mergelang.lower.world import World
 from mergelang.problem import nothing_at
-from mergelang.span import SourceText
+from mergelang.span import SourceText, Span
 from mergelang.syntax import tree
 from mergelang.syntax.parse import parse_expression
 
@@ -68,7 +70,29 @@ def setting_value(
             return lower(world, scope, parse_expression(SourceText(f"<{name}>", setting)))
         case bool():
             return setting
-    return world.maker.number(Fraction(str(setting)), at)
+    number = Fraction(str(setting))
+    if abs(number) > sys.float_info.max:
+        raise too_large(at, f"{name}={'1e308' if number > 0 else '-1e308'}")
+    return world.maker.number(number, at)
+
+
+def setting_span(name: str, setting: Setting) -> Span:
+    """The setting as a text of its own, for messages about it: the recipe's text has another value there."""
+    text = _written(name, setting)
+    return Span(SourceText(f"<{name}>", text), 0, len(text))
+
+
+def _written(name: str, setting: Setting) -> str:
+    match setting:
+        case Given() | OnDisk():
+            return name
+        case Several(items):
+            return f"[{', '.join(_written(f'{name}[{i}]', item) for i, item in enumerate(items))}]"
+        case Said(text) | str(text):
+            return text
+        case bool():
+            return str(setting).lower()
+    return show_exactly(Fraction(str(setting)))
 
 
 def said(text: str, declared: tree.TypeName | None) -> Setting:

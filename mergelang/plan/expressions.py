@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from mergelang.graph.node import Graph, Node
+from mergelang.graph.node import Graph, Node, constant_value, in_order
 from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain, Place, is_model
 from mergelang.plan import fixes
@@ -25,6 +25,7 @@ from mergelang.plan.statics import Number, Statics, ZeroDivisor, group_of, membe
 from mergelang.problem import Bug, Problem
 from mergelang.scalars import apply, as_float
 from mergelang.span import FileSpot
+from mergelang.span import Place as SourcePlace
 
 STREAMED = ("total", "smallest", "largest", "order")
 # Steps that take whole tensors as matrices; `rows` takes some out of a decomposition.
@@ -112,11 +113,18 @@ class Table:
             return self._inside(f"{node['per']}_rank", (subject,), node.type.grain)
         return self._elementwise(node, [self.of(arg, name, space) for arg in node.args], name)
 
+    def _too_large_as_said(self, node: Node, name: str, space: Space) -> SourcePlace | None:
+        """Where the recipe says a number as large, which a pass may have made this one from."""
+        known = [one for one in in_order(self.graph.roots()) if constant_value(one) is not None]
+        said = (one for one in (*reversed(in_order([node])), *known) if one.id in self.graph.places)
+        large = (one for one in said if math.isinf(as_float(self.statics.value(one, name, space))))
+        return next((self.graph.places[one.id] for one in large), None)
+
     def _static(self, node: Node, name: str, space: Space) -> Number:
         value = self.statics.value(node, name, space)
         if math.isfinite(as_float(value)):
             return value
-        place = self.graph.places.get(node.id) or FileSpot(name)
+        place = self._too_large_as_said(node, name, space) or FileSpot(name)
         message = f"At {name} this number is larger than any that can be computed with."
         raise Problem("number-too-large", message, place, fix=fixes.held_below(place))
 
