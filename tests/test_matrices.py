@@ -53,6 +53,11 @@ RECIPES = {
         let x = a - base
         let size = largest(singular_values(x), per = model) / largest(abs(x), per = layer)
         merge base + size * order(1, singular_values(x), per = tensor) / norm(transpose(x)) * x""",
+    "as many directions as the weights say": """
+        let x = a - base
+        let values = singular_values(x)
+        let kept = cumulate(1 + 0 * raw(values)) <= floor(3 * mean(x > 0, per = tensor))
+        merge base + compose(left_vectors(x) * kept, values, right_vectors(x))""",
     "by the number of dimensions": """
         let x = a - base
         merge base + (if dimensions == 2 then product(product(raw(x), transpose(raw(b - base))), x) else x / 2)""",

@@ -298,7 +298,7 @@ class Table:
         key = (op, tuple(id(arg) for arg in args), sorted_attrs, shape)
         if key not in self._made:
             at = max((arg.phase for arg in args), default=0) if phase is None else phase
-            spans = spanned(arg.shape for arg in args) if shape is None else shape
+            spans = shape or spanned(arg.shape for arg in args if kind != "scalar")  # a scalar has no extent
             whole = op in MATRIX_STEPS or any(arg.whole for arg in args)
             self._made[key] = Expression(op, args, sorted_attrs, kind, at, spans, whole)
         return self._made[key]
