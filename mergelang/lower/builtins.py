@@ -16,6 +16,7 @@ from mergelang.lower import calls, expressions, lists, matrices
 from mergelang.lower.call import Arguments, Make
 from mergelang.lower.coerce import SCOPE_WORDS, in_range
 from mergelang.lower.near import nearest
+from mergelang.lower.rewrite_text import with_wildcards_of
 from mergelang.lower.values import Saved, ScopeWord, Value, describe_value
 from mergelang.lower.world import Scope, World
 from mergelang.span import Span
@@ -68,20 +69,31 @@ def _check_count(world: World, call_: tree.Call, primitive: Primitive, given: in
     fits = given >= len(names) - 1 if many else given == len(names)
     if not fits:
         message = f"`{call_.function}({', '.join(names)})` is given {given} by place."
-        raise world.maker.problem("wrong-number", message, call_.span, _with_as_many(world, call_, names, given))
+        raise world.maker.problem("wrong-number", message, call_.span, _with_as_many(world, call_, names))
 
 
-def _with_as_many(world: World, call_: tree.Call, names: list[str], given: int) -> str:
-    """The call with as many subjects as it takes: the first of those given, then examples."""
-    examples, subjects = world.maker.examples, [a.span.text for a in call_.arguments if a.name is None]
+TEXTS = ("path", "pattern", "old", "new", "text")  # subjects that are texts
+
+
+def _with_as_many(world: World, call_: tree.Call, names: list[str]) -> str:
+    """The call with as many subjects as it takes: those given, in their order, and examples where one is missing."""
+    examples, given = world.maker.examples, [a.value for a in call_.arguments if a.name is None]
     of = {
         "path": '"path/to/model"', "pattern": '"**.mlp.**"', "old": '"model.*"', "new": '"*"', "choices": '["a", "b"]',
         "text": '"a"', "share": "50%", "place": "0", "start": "0", "step": "average",
         "list": examples.of("Delta", 1), "pieces": f"[{examples.tuned()}[0..2]]",
     }  # fmt: skip
-    missing = [of.get(name, examples.of("Delta")) for name in names[given:] if name != "..."]
+    subjects: list[str] = []
+    needed = [name for name in names if name != "..."]
+    for number, name in enumerate(needed):
+        spare = len(given) < len(needed) - number and bool(given)
+        if not given or (spare and name in TEXTS and not isinstance(given[0], tree.Text)):
+            of["new"] = f'"new.{subjects[0][1:]}' if subjects and subjects[0].startswith('"') else '"*"'
+            subjects.append(of.get(name, examples.of("Delta")))
+        else:
+            subjects.append(given.pop(0).span.text)
     options = [a.span.text for a in call_.arguments if a.name is not None]
-    return f"{call_.function}({', '.join([*subjects[: len(names)], *missing, *options])})"
+    return f"{call_.function}({', '.join([*subjects, *options])})"
 
 
 # ---- each weight by itself
@@ -255,6 +267,12 @@ def _first_sliced(call: tree.Call) -> str:
 
 def _by_pattern(op: str) -> Make:
     def make(a: Arguments) -> Value:
+        said = a.call.arguments[0].value
+        if op == "drop" and isinstance(said, tree.ListOf) and all(isinstance(item, tree.Text) for item in said.items):
+            message = "`drop` takes one pattern; several tensors are dropped one after another."
+            opened = "".join(f"drop({item.span.text}, " for item in said.items)
+            fix = f"{opened}{a.spans[1].text}{')' * len(said.items)}"
+            raise a.problem("wrong-type", message, a.span, fix)
         patterns: tuple[Attr, ...] = (a.text(0),)
         return a.world.maker.broadcast(
             [a.subjects[1]], a.span, lambda v: a.node(op, a.subject_node(v[0], 1), patterns=patterns)
@@ -266,9 +284,9 @@ def _by_pattern(op: str) -> Make:
 def _rename(a: Arguments) -> Value:
     if a.text(1).count("*") - a.text(1).count("**") > a.text(0).count("*") - a.text(0).count("**"):
         message = f'"{a.text(1)}" has more wildcards than "{a.text(0)}"; each must stand for what one of those found.'
-        raise a.world.maker.problem(
-            "too-many-wildcards", message, a.span, fix=f'rename("{a.text(1)}", "{a.text(0)}", {a.spans[2].text})'
-        )
+        new = with_wildcards_of(a.text(0), a.text(1))
+        fix = f'rename("{a.text(0)}", "{new}", {a.spans[2].text})'
+        raise a.problem("too-many-wildcards", message, a.span, fix)
     return a.world.maker.broadcast(
         [a.subjects[2]], a.span, lambda v: a.node("rename", a.subject_node(v[0], 2), old=a.text(0), new=a.text(1))
     )

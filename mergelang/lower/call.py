@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mergelang.graph.node import Attr, Node
+from mergelang.lower.rewrite_text import exchanged
 from mergelang.lower.values import ListValue, Value, describe_value
 from mergelang.lower.world import World
 from mergelang.span import Span
@@ -39,8 +40,17 @@ class Arguments:
         value = self.subjects[index]
         if not isinstance(value, str):
             message = f"`{self.call.function}` needs a text in quotes here, and this is {describe_value(value)}."
-            raise self.problem("wrong-type", message, self.spans[index], fix=f'"{self.spans[index].text}"')
+            raise self._no_text(message, index)
         return value
+
+    def _no_text(self, message: str, index: int) -> Exception:
+        """The Problem of a subject that is no text: it changes places with a later one, or is put in quotes."""
+        span, later = self.spans[index], zip(self.subjects[index:], self.spans[index:], strict=True)
+        text = next((place for value, place in later if isinstance(value, str)), None)
+        if text is not None:
+            return self.problem("wrong-type", message, self.span, exchanged(self.span, span, text))
+        fix = f'"{span.text}"' if '"' not in span.text else '"text"'
+        return self.problem("wrong-type", message, span, fix)
 
     def listed(self, index: int = 0) -> list[Value]:
         value = self.subjects[index]

@@ -59,7 +59,7 @@ def bind(world: World, scope: Scope, call: tree.Call, function: Function) -> dic
             if name not in by_name:
                 raise unknown_option(world, call, argument, list(by_name), _option_for(function, argument))
         if name in bound:
-            raise given_twice(world, call, argument, name)
+            raise given_twice(world, call, argument, name, function)
         items = argument.value.items if isinstance(argument.value, tree.ListOf) else ()
         value = expressions.lower(world, scope, argument.value)
         bound[name] = Bound(value, argument.value.span, tuple(item.span for item in items))
@@ -245,9 +245,27 @@ def unknown_option(
     return world.maker.problem("unknown-option", message, argument.span, fix)
 
 
-def given_twice(world: World, call: tree.Call, argument: tree.Argument, name: str) -> Exception:
+def given_twice(
+    world: World, call: tree.Call, argument: tree.Argument, name: str, function: Function | None = None
+) -> Exception:
     """The Problem of an argument for a parameter that has one."""
-    return world.maker.problem("given-twice", f"`{name}` is given twice.", argument.span, without(call, [argument]))
+    message = f"`{name}` is given twice."
+    ordered = _in_order(call, function) if argument.name is None and function is not None else None
+    if ordered:
+        return world.maker.problem("given-twice", f"{message} Give all subjects by place.", call.span, ordered)
+    return world.maker.problem("given-twice", message, argument.span, without(call, [argument]))
+
+
+def _in_order(call: tree.Call, function: Function) -> str | None:
+    """The call with all its subjects by place, where there are as many as it takes."""
+    subjects = [param.name for param in function.params if param.default is None]
+    named = {a.name: a.value.span.text for a in call.arguments if a.name in subjects}
+    placed = [a.value.span.text for a in call.arguments if a.name is None]
+    if len(named) + len(placed) != len(subjects):
+        return None
+    inside = [named[subject] if subject in named else placed.pop(0) for subject in subjects]
+    options = [a.span.text for a in call.arguments if a.name is not None and a.name not in subjects]
+    return f"{call.function}({', '.join([*inside, *options])})"
 
 
 def _counted(count: int) -> str:

@@ -181,6 +181,9 @@ def _binary(world: World, scope: Scope, expr: tree.Binary) -> Value:
 def _apply(world: World, expr: tree.Binary, left: Value, right: Value) -> Value:
     if isinstance(left, bool) and expr.op in ("and", "or"):
         return _truth(world, expr, left, right)
+    if isinstance(left, str) and expr.op in ("and", "or"):
+        message = f"`{expr.op}` joins two truths, and this is a text. One pattern or name stands here, not several."
+        raise world.maker.problem("wrong-type", message, expr.span, expr.left.span.text)
     if expr.op in ("==", "!=") and not isinstance(left, Node | ListValue):
         return (_word(left) == _word(right)) == (expr.op == "==")
     parts = (expr.left, expr.right)

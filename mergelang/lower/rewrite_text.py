@@ -29,6 +29,23 @@ def without(call: tree.Call, left_out: Sequence[tree.Argument]) -> str:
     return f"{call.function}({', '.join(a.span.text for a in call.arguments if a not in left_out)})"
 
 
+def exchanged(whole: Span, one: Span, other: Span) -> str:
+    """The text of `whole` with two stretches inside it in each other's place."""
+    return put(whole, [(one, other.text), (other, one.text)])
+
+
+def with_wildcards_of(old: str, new: str) -> str:
+    """The name with no more wildcards than `old` has: the last ones become the last word of `old`.
+
+    >>> with_wildcards_of("layers.*.w", "h.*.*")
+    'h.*.w'
+    """
+    last = re.findall(r"[^.*]+", old)[-1:] or ["x"]
+    kept = len(re.findall(r"\*+", old))
+    parts = re.split(r"(\*+)", new)
+    return "".join(last[0] if number % 2 and number // 2 >= kept else part for number, part in enumerate(parts))
+
+
 def shortened(expr: tree.Expr, length: int) -> str:
     """The first items of a list, however it is written."""
     if isinstance(expr, tree.ListOf):
