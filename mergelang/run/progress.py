@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import TextIO
 
@@ -82,5 +83,10 @@ class JsonLines:
             self._say("bytes", read=self._count.bytes_read, written=self._count.bytes_written, to_read=self._total)
 
     def _say(self, event: str, **facts: object) -> None:
-        self._stream.write(json.dumps({"event": event, **facts}) + "\n")
-        self._stream.flush()
+        try:
+            self._stream.write(json.dumps({"event": event, **facts}) + "\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            # Who reads the lines has gone, as `head` does; the run goes on, and what is still said goes nowhere.
+            with open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())
