@@ -304,6 +304,43 @@ def test_a_mistake_is_told_with_what_was_meant(recipe: str, slug: str, fix: str)
     assert (problem.slug, problem.fix) == (slug, fix)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "large", "fix"),
+    [
+        (torch.float16, 6e4, Request(dtype="BF16")),
+        (torch.bfloat16, 3e38, Request(dtype="F64", precision="F64")),
+        (torch.float32, 3e38, Request(dtype="F64", precision="F64")),
+    ],
+)
+def test_a_result_beyond_the_range_is_saved_in_the_dtype_that_is_said(
+    dtype: torch.dtype, large: float, fix: Request
+) -> None:
+    models = {"a": {"w": torch.full((2,), large, dtype=dtype)}, "b": {"w": torch.zeros(2, dtype=dtype)}}
+    recipe = ml.compile("a + 10 * (a - b)", **models)
+    with pytest.raises(Problem) as caught:
+        recipe.tensors()
+    assert caught.value.fix == f"--dtype {fix.dtype}" + (f" --precision {fix.precision}" if fix.precision else "")
+    (merged,) = recipe.tensors(fix).values()
+    torch.testing.assert_close(merged["w"].double(), 11 * models["a"]["w"].double(), rtol=1e-2, atol=0)
+
+
+def test_whole_numbers_are_taken_from_the_model_that_is_said() -> None:
+    models = {name: WEIGHTS | {"n": torch.tensor([number])} for number, name in enumerate("ab")}
+    with pytest.raises(Problem) as caught:
+        ml.merge("mean([a, b])", **models)
+    fix = caught.value.fix.replace("...", "mean([a, b])")
+    assert caught.value.slug == "buffers-differ"
+    assert ml.merge(fix, **models)["n"].tolist() == [0]
+
+
+def test_the_second_of_two_merges_gets_another_name() -> None:
+    problem = told("merge a as one merge b as one")
+    assert isinstance(problem.place, Span)
+    assert (problem.place.text, problem.fix) == ("merge b as one", "merge b as one_1")
+    assert "`one` is taken" in problem.message
+    ml.compile(f"merge a as one {problem.fix}", **MODELS).plan()
+
+
 def test_an_imported_folder_is_no_missing_file(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "blend.merge").write_text("def blend(x: Delta) -> Delta = 2 * x")

@@ -115,12 +115,20 @@ def _check_names(lowered: Lowered, module: tree.Module) -> None:
     names_written(module, words)
     for use in unresolved(module, words, lowered.scope.keys()):
         raise unknown_name(lowered.world, dict.fromkeys(use.visible, ""), use.name, use.span, use.within)
-    names = [item.name for item in module.items if isinstance(item, tree.Merge)]
-    for item in module.items:
-        if isinstance(item, tree.Merge) and len(names) > 1 and (item.name is None or names.count(item.name) > 1):
-            message = "A recipe with several merges gives each a name of its own."
+    _check_outputs([item for item in module.items if isinstance(item, tree.Merge)])
+
+
+def _check_outputs(merges: Sequence[tree.Merge]) -> None:
+    """Passes if each of several merges has a name of its own. Raises `merge-needs-name`."""
+    names, seen = [item.name for item in merges], dict[str | None, tree.Merge]()
+    for item in merges:
+        first = seen.setdefault(item.name, item)
+        if len(merges) > 1 and (item.name is None or first is not item):
+            message = "A recipe with several merges gives each a name of its own"
+            message += f", and `{item.name}` is taken." if item.name else "."
             fix = f"merge {item.value.span.text} as {_output_name(item.name, names)}"
-            raise Problem("merge-needs-name", message, item.span, fix=fix)
+            also = (first.span,) if first is not item else ()
+            raise Problem("merge-needs-name", message, item.span, fix=fix, also=also)
 
 
 def _output_name(wanted: str | None, taken: Sequence[str | None]) -> str:

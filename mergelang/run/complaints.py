@@ -7,7 +7,7 @@ import torch
 from mergelang.catalog import DTYPE_BITS
 from mergelang.formats.dtypes import to_float
 from mergelang.formats.protocols import Source
-from mergelang.plan.model import Leaf, Store
+from mergelang.plan.model import Leaf, Precision, Store
 from mergelang.problem import Problem
 from mergelang.span import FileSpot
 
@@ -41,13 +41,19 @@ def _not_finite(source: Source, leaf: Leaf, elements: int, count: int, first: in
     return Problem("not-finite", message, place, fix="mergelang run --allow-nonfinite RECIPE")
 
 
-def overflow(store: Store) -> Problem:
+def overflow(store: Store, precision: Precision) -> Problem:
     """Problem `overflow`: a result lies outside what the output's dtype can hold."""
     message = (
         f'The result for "{store.tensor}" holds weights beyond the range of {store.dtype}, '
         "although the inputs are finite. Saving it would turn them into infinity or NaN."
     )
-    return Problem("overflow", message, FileSpot("the output", store.tensor), fix="--dtype bf16")
+    if store.dtype == "F16" or DTYPE_BITS[store.dtype] < 16:
+        fix = "--dtype BF16"
+    elif store.dtype == precision == "F64":
+        fix = "a smaller coefficient: no dtype holds larger numbers"
+    else:
+        fix = "--dtype F64 --precision F64"
+    return Problem("overflow", message, FileSpot("the output", store.tensor), fix=fix)
 
 
 def buffers_differ(sources: list[Source], first: Leaf, other: Leaf) -> Problem:
@@ -55,8 +61,9 @@ def buffers_differ(sources: list[Source], first: Leaf, other: Leaf) -> Problem:
     one, two = (sources[leaf.input].checkpoint for leaf in (first, other))
     message = (
         f'"{first.tensor}" holds {first.dtype} numbers, which are not merged but copied, and must be the same in every '
-        f"input. They differ between `{one.ref}` and `{two.ref}`."
+        f"input. They differ between `{one.ref}` and `{two.ref}`. Say whose are meant:"
     )
-    fix = f'drop "{other.tensor}" from the inputs that should not decide it'
+    model = one.ref if one.kind == "memory" else f'checkpoint("{one.ref}")'
+    fix = f'match name {{ "{first.tensor}" => {model}, else => ... }}'
     places = FileSpot(one.path, first.tensor), FileSpot(two.path, other.tensor)
     return Problem("buffers-differ", message, places[0], fix=fix, also=(places[1],))

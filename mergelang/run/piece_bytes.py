@@ -68,7 +68,8 @@ class PieceBytes:
         if shown or not _all_finite(self._sums):
             self._check_inputs()
         if self._overflowed:
-            raise overflow(self._piece.job.task.stores[min(self._overflowed)])
+            job = self._piece.job
+            raise overflow(job.task.stores[min(self._overflowed)], job.context.plan.precision)
 
     def _surely_fits(self, flat: Tensor, dtype: str) -> bool:
         """True if the squares add up to less than that of the dtype's largest number: then each is within range.
