@@ -11,6 +11,13 @@ from mergelang.problem import Problem, nothing_at
 
 def read_recipe(path: Path) -> str:
     """The text of a recipe file. Raises Problem `unreadable-recipe`."""
+    if path.suffix == ".json" and path.exists():
+        message = (
+            f"`{path}` has the name of a plan. What a plan is made of is settled, and all there is to do is to run it."
+        )
+        raise Problem(
+            "unreadable-recipe", message, nothing_at(str(path)), fix=f"mergelang run {shlex.quote(str(path))} -o merged"
+        )
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:

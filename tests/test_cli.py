@@ -158,6 +158,38 @@ def test_a_damaged_plan_and_one_of_another_format_are_refused(tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
+def test_too_many_threads_are_told_from_too_little_memory() -> None:
+    told = call("plan", "r.merge", "--threads", 1000, code=2).stderr
+    assert "--threads 1000" in told.splitlines()[0]
+    call("plan", "r.merge", "--threads", told.split("Try:  --threads ")[1].split()[0])
+
+
+def test_a_run_goes_on_when_nobody_reads_its_lines(tmp_path: Path) -> None:
+    here = {"PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-m", "mergelang", "run", "r.merge", "-o", str(tmp_path / "out"), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=here) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("command", ["check", "fmt", "compile"])
+def test_a_plan_is_no_recipe(tmp_path: Path, command: str) -> None:
+    plan = tmp_path / "plan.json"
+    call("compile", "r.merge", "-o", plan)
+    assert f"Try:  mergelang run {plan} -o merged" in call(command, plan, code=2).stderr
+
+
+def test_a_recipe_is_no_checkpoint() -> None:
+    assert "This is a recipe" in call("inspect", "r.merge", code=2).stderr
+
+
+def test_an_empty_text_is_no_path() -> None:
+    told = call("compile", "-", code=2, stdin='merge checkpoint("")').stderr
+    assert "── not-found" in told and 'Try:  checkpoint("path/to/model")' in told
+
+
 def test_a_name_too_long_for_the_disk_is_told(tmp_path: Path) -> None:
     for name in ("a" * 240, "a" * 300, "a" * 5000):
         told = call("run", "r.merge", "-o", tmp_path / name, code=2).stderr

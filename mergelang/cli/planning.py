@@ -51,7 +51,7 @@ def request_of(given: dict[str, object]) -> Request:
     from mergelang.plan.model import Budget
 
     kept = {name: given[name] for name in ("dtype", "precision", "allow_nonfinite") if given.get(name)}
-    request = Request(budget=budget_of(given, Budget(threads=_cores())))
+    request = Request(budget=budget_of(given, Budget(threads=default_threads())))
     return msgspec.structs.replace(request, **kept)
 
 
@@ -63,7 +63,8 @@ def budget_of(given: dict[str, object], before: Budget) -> Budget:
     return msgspec.structs.replace(before, **{name: given[name] for name in names if given.get(name)})
 
 
-def _cores() -> int:
+def default_threads() -> int:
+    """How many threads compute where nothing else is asked for."""
     return min(MOST_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 

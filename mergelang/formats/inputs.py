@@ -12,7 +12,7 @@ from mergelang.formats.hub import is_hub_name
 from mergelang.formats.open import open_source
 from mergelang.formats.protocols import Source
 from mergelang.problem import Problem
-from mergelang.span import Place
+from mergelang.span import Place, Span
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +55,10 @@ def _path(one: Named, folder: Path) -> str:
 
 
 def _open(one: Named, folder: Path, given: Mapping[str, Mapping[str, torch.Tensor]]) -> Source:
+    if not one.ref:  # would be the recipe's own folder, which nobody has named
+        example = '"path/to/model"'
+        fix = one.place.text.replace('""', example) if isinstance(one.place, Span) and one.place.text else example
+        raise Problem("not-found", "An empty text is no path.", one.place, fix=fix)
     if one.kind == "adapter":
         return open_adapter(_path(one, folder), folder, one.place)
     if one.kind != "given":

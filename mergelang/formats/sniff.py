@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from mergelang.formats.damage import damaged
 from mergelang.problem import Problem
 
@@ -36,6 +38,9 @@ def lookalike(start: bytes, path: str) -> Problem | None:
     if start.startswith(b"version https://git-lfs"):
         message = "This file is a git-lfs pointer: a short text that stands for the weights, which were not downloaded."
         return damaged("lfs-pointer", message, path, fix="git lfs install && git lfs pull")
+    if path.endswith(".merge") and not is_header_start(start):
+        message = "This is a recipe. It holds no weights, but says how they are made."
+        return damaged("not-safetensors", message, path, fix=f"mergelang run {shlex.quote(path)} -o merged")
     for magic, slug, kind, fix in _LOOKS:
         if start.startswith(magic) and not is_header_start(start):
             message = f"This is {kind}. It cannot be read as weights in place."
