@@ -19,6 +19,7 @@ from mergelang.lower.imports import imported, imported_names, prefix
 from mergelang.lower.instead import instead
 from mergelang.lower.library import Library, function_of
 from mergelang.lower.near import did_you_mean, nearest
+from mergelang.lower.option_words import word_needed
 from mergelang.lower.settings import Setting, setting_span, setting_value, uses_models
 from mergelang.lower.values import Frame, ListValue, Saved, Value, describe_value
 from mergelang.lower.world import World
@@ -114,6 +115,8 @@ def _check_names(lowered: Lowered, module: tree.Module) -> None:
     words = Words(builtins.CONSTANTS, [*builtins.FUNCTIONS, *lowered.world.library.names()])
     names_written(module, words)
     for use in unresolved(module, words, lowered.scope.keys()):
+        if word := word_needed(lowered.world, lowered.scope, module, use.name, use.span):
+            raise word
         raise unknown_name(lowered.world, dict.fromkeys(use.visible, ""), use.name, use.span, use.within)
     _check_outputs([item for item in module.items if isinstance(item, tree.Merge)])
 
