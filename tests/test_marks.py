@@ -47,6 +47,9 @@ CHANGES = "let a = A - base\nlet b = B - base\nmerge "
         ("base + trim(per = foo, a)", "foo", "model"),
         ("base + size(a, per = rows) * a", "rows", "row"),
         ("base + ties(elect = foo, [a, b])", "foo", '"sign"'),
+        ("base + (if a then a else b)", "if a then a else b", "if raw(a) then a else b"),
+        ("stack(ends = base, [a[0..1]])", "stack(ends = base, [a[0..1]])", "stack(ends = base, [(base + a)[0..1]])"),
+        ("delta(a) + base", "delta(a)", "a"),
         ('base + size(a, per = "row") * a', 'per = "row"', "per = row"),
         ("base + size(a, per = [row, column]) * a", "per = [row, column]", "per = row"),
     ],
@@ -87,3 +90,10 @@ def test_a_fault_in_an_imported_file_is_placed_there(tmp_path: Path) -> None:
     with pytest.raises(Problem) as caught:
         compile_text('import "mine.merge" as mine\nmerge base + mine.half(A - base)', "recipe", tmp_path, GIVEN)
     assert (str(caught.value.place), caught.value.fix) == ("mine.merge:1:52", "3%")
+
+
+def test_a_default_of_the_wrong_type_is_marked_alone() -> None:
+    with pytest.raises(Problem) as caught:
+        ml.compile("def f(x: Delta = A) -> Delta = x\nmerge base + f()", **MODELS)
+    assert isinstance(caught.value.place, Span)
+    assert (caught.value.place.text, caught.value.fix) == ("A", "A - base")

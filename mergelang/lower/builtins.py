@@ -248,7 +248,14 @@ def _stack(a: Arguments) -> Value:
     if not pieces:
         message = "A stack of no layers is no model that can be loaded."
         raise a.problem("empty-list", message, a.span, fix=_stack_of_its_ends(a.call))
-    return a.world.maker.node("stack", [ends, *pieces], a.span)
+    return a.world.maker.node("stack", [ends, *pieces], a.span, _stacked(a.call))
+
+
+def _stacked(call: tree.Call) -> list[Span]:
+    """Where the ends and the pieces of a stack are written; the list is one where it is not written out."""
+    (pieces,) = (argument.value for argument in call.arguments if argument.name is None)
+    (ends,) = (argument.value.span for argument in call.arguments if argument.name is not None)
+    return [ends, *(item.span for item in (pieces.items if isinstance(pieces, tree.ListOf) else (pieces,)))]
 
 
 def _stack_of_its_ends(call: tree.Call) -> str:

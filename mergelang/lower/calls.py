@@ -151,7 +151,9 @@ def _add_defaults(world: World, function: Function, bound: Mapping[str, Bound], 
     for param in function.params:
         if param.name not in bound and param.default is not None:
             value = expressions.lower(world, scope, param.default)
-            scope[param.name] = fit(world, value, param.type, param.span, f"`{param.name}` of `{function.name}`")
+            scope[param.name] = fit(
+                world, value, param.type, param.default.span, f"`{param.name}` of `{function.name}`"
+            )
 
 
 def _lifts(param: tree.Param, value: Value) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 from mergelang.graph.node import Node, constant_value
@@ -36,6 +37,8 @@ def value_instead(examples: Examples, value: Value, text: str) -> str:
     """A Model, a Delta or numbers in the place of something else."""
     if isinstance(value, str) and _is_number(value):
         return value
+    if isinstance(value, Saved) and (saved := re.fullmatch(r"(?:delta|field)\((.*)\)", text, re.DOTALL)):
+        return atom(saved[1].strip())
     if isinstance(value, str | Saved | Frame):
         return _model(examples, value, text)
     if isinstance(value, Function):

@@ -44,6 +44,13 @@ def _made_raw(fault: IllMatched) -> str:
     return _rewritten(fault, lambda arg, text: text if is_plain(arg.type) else f"raw({text})")
 
 
+def _made_plain(fault: IllMatched) -> str:
+    """Of a choice only the condition must be plain."""
+    if fault.op == "choose" and len(fault.parts) == len(fault.args):
+        return put(fault.whole, [(fault.parts[0], f"raw({fault.parts[0].text})")])
+    return _made_raw(fault)
+
+
 def _made_changes(fault: IllMatched) -> str:
     def change(arg: Node, text: str) -> str:
         if not isinstance(arg.type.unit, Place):
@@ -96,6 +103,9 @@ def _parts(fault: IllMatched) -> str:
             return text
         if constant_value(arg) == 0:
             return "origin"
+        sliced = re.fullmatch(r"(.+)(\[\d+\.\.\d+\])", text)
+        if sliced and is_delta(arg.type):  # the sum is sliced, for a slice has fewer tensors than a Model
+            return f"({atom(fault.parts[model].text)} + {atom(sliced[1])}){sliced[2]}"
         return f"{base} + {atom(text) if is_delta(arg.type) else f'{atom(text)} * {fault.examples.change(base)}'}"
 
     return _rewritten(fault, make)
@@ -132,7 +142,7 @@ REMEDIES: dict[str, Callable[[IllMatched], str]] = {
     "unlike-sum": _sum,
     "model-product": _product,
     "zero-divisor": lambda fault: atom(fault.parts[0].text),
-    "needs-plain-number": _made_raw,
+    "needs-plain-number": _made_plain,
     "model-has-no-size": _made_changes,
     "unlike-comparison": _made_raw,
     "unlike-parts": _parts,
