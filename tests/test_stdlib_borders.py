@@ -1,6 +1,8 @@
-"""Every method keeps what no task has changed, bit for bit, and stays finite where tasks are odd."""
+"""Every method keeps what no task has changed, value for value, and stays finite where tasks are odd."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 import torch
@@ -42,6 +44,16 @@ OF_CHANGES = {
 OF_SEVERAL = OF_CHANGES | {"model_stock": "model_stock(tasks)", "model_stock per row": "model_stock(per = row, tasks)"}
 
 
+# Each takes Models `x`, `y` and `z` that agree in a tensor.
+OF_MODELS = [
+    "mean([x, y, z])", "0.3 * x + 0.7 * y", "(2 * x + y) / 3", "x - 0.3 * y + 0.3 * z", "lerp(x, y)",
+    "linear(weights = [1, 2, 4], [x, y, z])", "ema([x, y, z])", "swa([x, y, z])", "lines(x) + mean([y - x, z - x])",
+]  # fmt: skip
+# Rounding is left by weights that are worked out place by place, and by arcs.
+ROUNDED = ["fisher([abs(raw(x - origin)), abs(raw(y - origin))], [x, y])", "slerp(x, y)", "karcher([x, y, z])"]
+ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-14}  # some roundings, of which each is half of 2**-23 or 2**-52
+
+
 def made(call: str, base: Weights, tuned: list[Weights]) -> Weights:
     """The Model that the call makes of the tuned models' changes."""
     names = {f"m{number}": weights for number, weights in enumerate(tuned)}
@@ -60,7 +72,7 @@ def models() -> tuple[Weights, list[Weights]]:
 
 
 @pytest.mark.parametrize("call", OF_SEVERAL.values(), ids=OF_SEVERAL)
-def test_a_tensor_nobody_has_changed_comes_back_bit_for_bit(call: str) -> None:
+def test_a_tensor_nobody_has_changed_comes_back_value_for_value(call: str) -> None:
     base, tuned = models()
     result = made(call, base, tuned)
     assert torch.equal(result["head"], base["head"])
@@ -68,7 +80,7 @@ def test_a_tensor_nobody_has_changed_comes_back_bit_for_bit(call: str) -> None:
 
 
 @pytest.mark.parametrize("call", OF_SEVERAL.values(), ids=OF_SEVERAL)
-def test_tasks_that_have_changed_nothing_give_the_base_bit_for_bit(call: str) -> None:
+def test_tasks_that_have_changed_nothing_give_the_base_value_for_value(call: str) -> None:
     base, _ = models()
     result = made(call, base, [base, base])
     assert all(torch.equal(result[name], base[name]) for name in base)
@@ -88,3 +100,30 @@ def test_a_single_task_will_do(call: str) -> None:
     result = made(call, base, tuned[:1])
     assert all(bool(value.isfinite().all()) for value in result.values())
     assert torch.equal(result["head"], base["head"])
+
+
+def of_agreeing(call: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """What the call makes of a tensor in which its Models agree, and that tensor, with zeros of both signs."""
+    base, tuned = models()
+    base["head"].view(-1)[:2] = torch.tensor([0.0, -0.0])
+    family = {
+        name: {key: value.to(dtype) for key, value in one.items()}
+        for name, one in zip("xyz", [base, *tuned], strict=True)
+    }
+    for one in family.values():
+        one["head"] = family["x"]["head"].clone()
+    used = {name: one for name, one in family.items() if re.search(rf"\b{name}\b", call)}
+    return ml.merge(call, **used)["head"], family["x"]["head"]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("call", OF_MODELS)
+def test_a_tensor_in_which_models_agree_comes_back_value_for_value(call: str, dtype: torch.dtype) -> None:
+    assert torch.equal(*of_agreeing(call, dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("call", ROUNDED)
+def test_arcs_and_weights_from_the_data_give_it_back_up_to_the_last_bits(call: str, dtype: torch.dtype) -> None:
+    result, agreed = of_agreeing(call, dtype)
+    torch.testing.assert_close(result, agreed, rtol=ROUNDING.get(dtype, 0), atol=0)
