@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,7 +13,8 @@ from mergelang.syntax.blanks import example, filled
 from mergelang.syntax.build import Piece
 from mergelang.syntax.expected import expected
 from mergelang.syntax.failure import END, STRAY, Failure, Surroundings, open_things, piece_at, surroundings
-from mergelang.syntax.stretches import Stretch, stretch
+from mergelang.syntax.repair import Reads, Repair, helpful
+from mergelang.syntax.stretches import stretch
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,62 +49,60 @@ def _mistake(entry: dict[str, object]) -> Mistake:
     return Mistake(agree=tuple(agree), examples=tuple(examples), **entry)  # type: ignore[arg-type]  # the rest of an entry are texts
 
 
-Fails = Callable[[str], Failure]
-
-
-def explain(failure: Failure, fails: Fails) -> Problem:
-    """The Problem that a failure is told as. `fails` reads an example and gives its failure."""
+def explain(failure: Failure, reads: Reads) -> Problem:
+    """The Problem that a failure is told as. `reads` tries a text: an example of a mistake, or a repair of this one."""
     seen = surroundings(failure)
     for mistake in mistakes():
-        if any(_same(mistake.agree, seen, example) for example in _examples(mistake, fails)):
-            return _problem(mistake, failure)
-    return _unknown(failure)
+        if any(_same(mistake.agree, seen, example) for example in _examples(mistake, reads)):
+            return _problem(mistake, failure, reads)
+    return _unknown(failure, reads)
 
 
 @cache
-def _examples(mistake: Mistake, fails: Fails) -> frozenset[Surroundings]:
-    return frozenset(surroundings(fails(example)) for example in mistake.examples)
+def _examples(mistake: Mistake, reads: Reads) -> frozenset[Surroundings]:
+    failures = [reads(example) for example in mistake.examples]
+    return frozenset(surroundings(failure) for failure in failures if failure is not None)
 
 
 def _same(agree: tuple[str, ...], one: Surroundings, other: Surroundings) -> bool:
     return all(getattr(one, name) == getattr(other, name) for name in agree)
 
 
-def _unknown(failure: Failure) -> Problem:
-    if failure.found.kind == STRAY:
+def _unknown(failure: Failure, reads: Reads) -> Problem:
+    span = failure.found.span
+    stray = failure.found.kind == STRAY
+    fix = _repaired_lines(failure, Repair(*stretch("found", failure), "" if stray else example(failure)), reads)
+    if stray:
         sign = failure.found.text[0]
         message = f"`{sign}` means nothing in a recipe. Names are made of the letters a to z, digits and `_`."
-        fix = _repaired_lines(failure, stretch("found", failure), "")
-        return Problem("stray-character", message, failure.found.span, fix=fix)
+        return Problem("stray-character", message, span, fix=fix)
     message = f"I did not expect {_shown(failure.found)} here. I expected {expected(failure)}."
-    fix = _repaired_lines(failure, stretch("found", failure), example(failure))
-    return Problem("unexpected", message, failure.found.span, fix=fix)
+    return Problem("unexpected", message, span, fix=fix)
 
 
-def _problem(mistake: Mistake, failure: Failure) -> Problem:
-    if mistake.put is None:
-        fix = filled(mistake.fix, failure)
-    else:
-        fix = _repaired_lines(failure, stretch(mistake.over, failure), filled(mistake.put, failure))
+def _problem(mistake: Mistake, failure: Failure, reads: Reads) -> Problem:
+    own = own_repair(mistake, failure)
+    fix = filled(mistake.fix, failure) if own is None else _repaired_lines(failure, own, reads)
     return Problem(mistake.slug, filled(mistake.message, failure), _place(mistake.at, failure), fix=fix)
 
 
-def repaired(mistake: Mistake, failure: Failure) -> str:
-    """The whole text with the mistake's `put` in its place."""
-    start, end = stretch(mistake.over, failure)
-    return failure.source.text[:start] + filled(mistake.put or "", failure) + failure.source.text[end:]
+def own_repair(mistake: Mistake, failure: Failure) -> Repair | None:
+    """The mistake's `put` in its place, if it has one."""
+    if mistake.put is None:
+        return None
+    return Repair(*stretch(mistake.over, failure), filled(mistake.put, failure))
 
 
 def _shown(piece: Piece) -> str:
     return "the end" if piece.kind == END else f"`{piece.text}`"
 
 
-def _repaired_lines(failure: Failure, where: Stretch, put: str) -> str:
+def _repaired_lines(failure: Failure, own: Repair, reads: Reads) -> str:
     """The lines of the text that the repair touches, repaired; a recipe of its own where nothing is left of them."""
-    text, (start, end) = failure.source.text, where
-    first = text.rfind("\n", 0, start) + 1
-    last = text.find("\n", end)
-    lines = text[first:start] + put + text[end : None if last < 0 else last]
+    text, repair = failure.source.text, helpful(own, failure, reads)
+    first = text.rfind("\n", 0, repair.start) + 1
+    last = text.find("\n", repair.end)
+    lines = text[first : repair.start] + repair.put + text[repair.end : None if last < 0 else last]
     return "\n".join(line.rstrip() for line in lines.split("\n")).strip() or "merge base"
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from lark import Lark, Token, Tree, UnexpectedCharacters, UnexpectedToken
 
-from mergelang.problem import Bug
 from mergelang.resources import cache_folder, folder
 from mergelang.span import SourceText, Span
 from mergelang.syntax.build import Piece, build
@@ -64,16 +63,14 @@ def parse_recipe(source: SourceText) -> Module:
     if not isinstance(bare, Failure):
         value = _expression(reading, bare)
         return Module((Merge(value, None, span=value.span),), comments_in(reading.plain), span=_whole(source))
-    raise explain(_further(items, bare), failure_of)
+    raise explain(_further(items, bare), read)
 
 
-def failure_of(text: str) -> Failure:
-    """Where and how a text that is no recipe fails; a Bug if it is one."""
-    reading = _Reading(SourceText("<example>", text), plain(text))
+def read(text: str) -> Failure | None:
+    """Where and how a text that is no recipe fails; None if it is one."""
+    reading = _Reading(SourceText("<text>", text), plain(text))
     items, bare = _attempt(reading, "module"), _attempt(reading, "expression")
-    if isinstance(items, Failure) and isinstance(bare, Failure):
-        return _further(items, bare)
-    raise Bug(f"this example of a mistake is none: {text!r}")
+    return _further(items, bare) if isinstance(items, Failure) and isinstance(bare, Failure) else None
 
 
 def _further(items: Failure, bare: Failure) -> Failure:
@@ -102,7 +99,7 @@ def _whole(source: SourceText) -> Span:
 def _tree(reading: _Reading, start: str) -> Tree[Token]:
     parsed = _attempt(reading, start)
     if isinstance(parsed, Failure):
-        raise explain(parsed, failure_of)
+        raise explain(parsed, read)
     return parsed
 
 

@@ -10,8 +10,8 @@ import pytest
 from mergelang.problem import Problem
 from mergelang.span import SourceText
 from mergelang.syntax.failure import Failure
-from mergelang.syntax.mistakes import Mistake, explain, mistakes, repaired
-from mergelang.syntax.parse import failure_of, parse, parse_recipe
+from mergelang.syntax.mistakes import Mistake, explain, mistakes, own_repair
+from mergelang.syntax.parse import parse, parse_recipe, read
 
 EXAMPLES = [pytest.param(m, text, id=f"{m.slug}: {text}") for m in mistakes() for text in m.examples]
 REPAIRED = [
@@ -22,21 +22,29 @@ ENTRIES = tomllib.loads(EXPLAIN.read_text(encoding="utf-8"))
 SLUGS = sorted({m.slug for m in mistakes()} | {"unexpected", "stray-character", "too-deep"})
 
 
+def failure_of(text: str) -> Failure:
+    failure = read(text)
+    assert failure is not None, f"this example of a mistake is none: {text!r}"
+    return failure
+
+
 @pytest.mark.parametrize(("mistake", "text"), EXAMPLES)
 def test_an_example_is_told_as_its_mistake(mistake: Mistake, text: str) -> None:
-    assert explain(failure_of(text), failure_of).slug == mistake.slug
+    assert explain(failure_of(text), read).slug == mistake.slug
 
 
 @pytest.mark.parametrize(("mistake", "text"), REPAIRED)
 def test_a_repair_gives_a_text_that_parses(mistake: Mistake, text: str) -> None:
-    parse_recipe(SourceText("repaired", repaired(mistake, failure_of(text))))
+    own = own_repair(mistake, failure_of(text))
+    assert own is not None
+    parse_recipe(SourceText("repaired", own.of(text)))
 
 
 def test_no_message_shows_a_name_of_the_grammar() -> None:
     for mistake in mistakes():
         for text in mistake.examples:
             failure: Failure = failure_of(text)
-            told = explain(failure, failure_of).render()
+            told = explain(failure, read).render()
             assert not any(name in told for name in ["PAR", "LSQB", "RSQB", "STRING", "DOTTED", "$END", "STRAY"])
 
 
