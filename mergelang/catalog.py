@@ -13,6 +13,9 @@ DTYPE_BITS = {
     "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
 }  # fmt: skip
 
+# What follows a weight's name in that of the lengths which a DoRA adapter gives to it. No stored name holds a blank.
+LENGTHS = " lengths"
+
 # Dtypes whose elements are plain numbers a merge may compute with. The rest is copied when equal.
 FLOAT_DTYPES = frozenset(["F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F16", "BF16", "F32", "F64"])
 
@@ -59,7 +62,8 @@ class Checkpoint:
     tokenizer) that an output carries over.
 
     The tensors of an adapter are changes to a model, made from its file's factors when they are read, but for those
-    in `replaces`, which take the place of the model's own.
+    in `replaces`, which take the place of the model's own. `lengths` says of a DoRA adapter's weights what is brought
+    to learnt lengths, each "row" or each "column"; these lengths stand among the tensors, in the weight's own shape.
     """
 
     ref: str
@@ -71,6 +75,13 @@ class Checkpoint:
     config: dict[str, object] | None = None
     extras: tuple[str, ...] = ()
     replaces: frozenset[str] = frozenset()
+    lengths: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> dict[str, TensorInfo]:
+        """An adapter's tensors that are changes to the model, or take the place of its own."""
+        lengths = {name + LENGTHS for name in self.lengths}
+        return {name: info for name, info in self.tensors.items() if name not in lengths}
 
     @property
     def nbytes(self) -> int:

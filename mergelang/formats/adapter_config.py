@@ -16,8 +16,6 @@ CONFIG_NAME = "adapter_config.json"
 
 # Settings under which a merge would need another formula, with what they do.
 _UNSUPPORTED = {
-    "use_dora": "is a DoRA adapter, which rescales every row to a learnt length and so is no change that can be added",
-    "lora_bias": "has biases of its own (lora_bias)",
     "use_qalora": "pools its inputs (QA-LoRA)",
     "use_bdlora": "has block-diagonal factors (BD-LoRA)",
     "alora_invocation_tokens": "acts on some tokens only (activated LoRA)",
@@ -37,7 +35,8 @@ AS_FULL_MODEL = 'merge it with peft (`merge_and_unload`), save the model, and wr
 class AdapterConfig:
     """The settings of a LoRA. The patterns map a regular expression of module paths to a rank or an alpha of their own.
 
-    `saves` are endings of module paths whose tensors are stored whole; `saves_biases` says the same of biases.
+    `saves` are endings of module paths whose tensors are stored whole; `saves_biases` says the same of biases. With
+    `rescales` (DoRA) each row is brought to a learnt length; with `shifts` the second factor has a bias.
     """
 
     path: str
@@ -49,6 +48,8 @@ class AdapterConfig:
     alpha_pattern: Mapping[str, float]
     saves: tuple[str, ...]
     saves_biases: bool
+    rescales: bool
+    shifts: bool
 
     def rank_of(self, module: str) -> int:
         """The rank that the config gives to the module."""
@@ -67,7 +68,7 @@ class AdapterConfig:
 def read_adapter_config(folder: Path) -> AdapterConfig:
     """The checked config of the adapter in `folder`.
 
-    Raises `adapter-config-not-json`, `bad-adapter-config`, and `unsupported-adapter` for all but plain LoRA.
+    Raises `adapter-config-not-json`, `bad-adapter-config`, and `unsupported-adapter` for all but LoRA and DoRA.
     """
     path = folder / CONFIG_NAME
     words = read_object(path, "adapter-config-not-json")
@@ -82,12 +83,14 @@ def read_adapter_config(folder: Path) -> AdapterConfig:
         alpha_pattern=_pattern(words.get("alpha_pattern"), "alpha_pattern", str(path)),
         saves=_texts(words.get("modules_to_save"), "modules_to_save", str(path)),
         saves_biases=words.get("bias", "none") in ("all", "lora_only"),
+        rescales=words.get("use_dora") is True,
+        shifts=words.get("lora_bias") is True,
     )
 
 
 def unsupported(what: str, path: str, part: str = "") -> Problem:
     """The Problem of an adapter that `what` sets apart; it ends the sentence "This adapter ..."."""
-    message = f"This adapter {what}. What can be read here is plain LoRA: a product of two factors per weight."
+    message = f"This adapter {what}. What can be read here is LoRA, a product of two factors per weight, and DoRA."
     return damaged("unsupported-adapter", message, path, part, AS_FULL_MODEL)
 
 

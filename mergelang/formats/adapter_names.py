@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ _PREFIX = "base_model.model."
 _LINEAR = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])(\.[^.]+)?\.weight")
 _EMBEDDING = re.compile(r"(?P<module>.+)\.lora_embedding_(?P<side>[AB])(\.[^.]+)?")
 _SAVED = re.compile(r"(?P<module>.+?)(\.modules_to_save(\.[^.]+)?)?\.(?P<leaf>[^.]+)")
+_LENGTHS = re.compile(r"(?P<module>.+)\.lora_magnitude_vector(\.[^.]+)?(\.weight)?")
+_SHIFT = re.compile(r"(?P<module>.+)\.lora_B(\.[^.]+)?\.bias")
 _BIAS = re.compile(r"(?P<module>.+?)(\.base_layer)?\.bias")
 
 
@@ -40,11 +43,22 @@ class Product:
 
 
 @dataclass(frozen=True, slots=True)
+class Shift:
+    """The change of a bias: `scale` times a vector."""
+
+    vector: TensorInfo
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
 class Contents:
-    """What an adapter's file holds, by the model's names: products to add, and tensors that replace the model's."""
+    """What an adapter's file holds, by the model's names: products and shifts to add, and tensors that replace the
+    model's. `lengths` are those that the rows of a weight are brought to, or the columns of a transposed one."""
 
     products: dict[str, Product]
     replaced: dict[str, TensorInfo]
+    shifts: dict[str, Shift]
+    lengths: dict[str, TensorInfo]
 
 
 def sort_tensors(tensors: Sequence[TensorInfo], config: AdapterConfig, path: str) -> Contents:
@@ -52,18 +66,43 @@ def sort_tensors(tensors: Sequence[TensorInfo], config: AdapterConfig, path: str
     sides: dict[str, dict[str, TensorInfo]] = {}
     embeddings: set[str] = set()
     replaced: dict[str, TensorInfo] = {}
+    beside: dict[str, dict[str, TensorInfo]] = {"lengths": {}, "shifts": {}}  # by module, what goes with its factors
     for info in tensors:
         name = info.name.removeprefix(_PREFIX)
         linear, embedding = _LINEAR.fullmatch(name), _EMBEDDING.fullmatch(name)
         if found := linear or embedding:
             _put(sides.setdefault(found["module"], {}), found["side"], info, path)
             embeddings.update([found["module"]] if embedding else [])
+        elif config.rescales and (found := _LENGTHS.fullmatch(name)):
+            _put(beside["lengths"], found["module"], info, path)
+        elif config.shifts and (found := _SHIFT.fullmatch(name)):
+            _put(beside["shifts"], found["module"], info, path)
         else:
             _put(replaced, _saved_name(name, info, config, path), info, path)
     products = {f"{m}.weight": _product(m, pair, m in embeddings, config, path) for m, pair in sides.items()}
-    for name in products.keys() & replaced.keys():
-        raise unsupported(f'holds "{name}" both whole and as factors', path, replaced[name].name)
-    return Contents(products, replaced)
+    lengths = {f"{module}.weight": info for module, info in beside["lengths"].items()}
+    shifts = {f"{module}.bias": Shift(info, config.scale_of(module)) for module, info in beside["shifts"].items()}
+    for name in (products.keys() | shifts.keys()) & replaced.keys():
+        raise unsupported(f'holds "{name}" both whole and as a change', path, replaced[name].name)
+    if config.rescales:
+        _check_lengths(products, lengths, path)
+    return Contents(products, replaced, shifts, lengths)
+
+
+def _check_lengths(products: Mapping[str, Product], lengths: Mapping[str, TensorInfo], path: str) -> None:
+    """Passes if each weight has as many lengths as rows, or as columns where it is transposed.
+
+    Raises `adapter-damaged`.
+    """
+    for name in sorted(products.keys() ^ lengths.keys()):
+        held = lengths[name].name if name in lengths else products[name].left.name
+        lacks = "its factors" if name in lengths else "the lengths of its rows"
+        raise _damaged(f'The config says that this is a DoRA adapter, and "{name}" lacks {lacks}.', path, held)
+    for name, product in products.items():
+        needed, info = product.shape[1 if product.transposed else 0], lengths[name]
+        if math.prod(info.shape) != needed:
+            message = f'"{name}" needs {needed} lengths, and "{info.name}" has the shape {list(info.shape)}.'
+            raise _damaged(message, path, info.name)
 
 
 def _put(table: dict[str, TensorInfo], key: str, info: TensorInfo, path: str) -> None:
@@ -76,7 +115,7 @@ def _put(table: dict[str, TensorInfo], key: str, info: TensorInfo, path: str) ->
 
 def _saved_name(name: str, info: TensorInfo, config: AdapterConfig, file: str) -> str:
     if "lora_magnitude_vector" in name:
-        raise unsupported("is a DoRA adapter, which rescales every row to a learnt length", file, info.name)
+        raise unsupported("has learnt lengths of rows, as DoRA has, and no `use_dora` in its config", file, info.name)
     bias = _BIAS.fullmatch(name) if config.saves_biases and "lora_" not in name else None
     if bias:
         return f"{bias['module']}.bias"

@@ -38,6 +38,24 @@ def fill(out: Tensor, start: int, product: Product, left: Tensor, right: Tensor)
         out[first - start : last - start] = raw[first - at : last - at]
 
 
+def fill_lengths(out: Tensor, start: int, vector: Tensor, shape: tuple[int, int], each_row: bool) -> None:
+    """Fills `out` (uint8) with the bytes from `start` on of lengths in float32, one for each row or column, spread
+    over a weight of this shape."""
+    cols = shape[1]
+    first, last = start // (cols * ITEM_BYTES), -(-(start + out.numel()) // (cols * ITEM_BYTES))
+    lengths = vector[first:last].unsqueeze(1) if each_row else vector.unsqueeze(0)
+    raw = lengths.expand(last - first, cols).contiguous().view(-1).view(torch.uint8)
+    skipped = start - first * cols * ITEM_BYTES
+    out.copy_(raw[skipped : skipped + out.numel()])
+
+
+def scaled(raw: Tensor, dtype: str, scale: float) -> Tensor:
+    """The bytes of the numbers times `scale` in float32, rounded once."""
+    count = raw.numel() * 8 // DTYPE_BITS[dtype]
+    numbers = to_float(raw, dtype, torch.empty(count, dtype=torch.float64))
+    return numbers.mul_(scale).to(torch.float32).view(torch.uint8)
+
+
 def as_float32(raw: Tensor, dtype: str) -> Tensor:
     """The bytes of a saved tensor's numbers in float32: exact, but for F64, which is rounded."""
     count = raw.numel() * 8 // DTYPE_BITS[dtype]

@@ -9,9 +9,9 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mergelang.catalog import DTYPE_BITS, Checkpoint, FileInfo, TensorInfo
+from mergelang.catalog import DTYPE_BITS, LENGTHS, Checkpoint, FileInfo, TensorInfo
 from mergelang.formats.adapter_config import CONFIG_NAME, read_adapter_config
-from mergelang.formats.adapter_names import Contents, Product, sort_tensors
+from mergelang.formats.adapter_names import Contents, Product, Shift, sort_tensors
 from mergelang.formats.damage import blocked, damaged
 from mergelang.formats.file_source import FileSource, open_file
 from mergelang.formats.hub import hub_folder, is_hub_name
@@ -53,13 +53,18 @@ class AdapterSource:
         import torch
 
         out = torch.frombuffer(buffer, dtype=torch.uint8)
-        product = self._contents.products.get(name)
-        if product is None:
-            self._convert(self._contents.replaced[name], start, out)
-        else:
+        contents = self._contents
+        if name in contents.products:
             from mergelang.formats.adapter_product import fill
 
+            product = contents.products[name]
             fill(out, start, product, *self._factors(product))
+        elif name in contents.replaced:
+            self._convert(contents.replaced[name], start, out)
+        elif name in contents.shifts:
+            self._shift(contents.shifts[name], start, out)
+        else:
+            self._lengthen(name.removesuffix(LENGTHS), start, out)
 
     def check_ties(self) -> None:
         """Nothing to compare: an adapter stores no tensor twice."""
@@ -104,6 +109,24 @@ class AdapterSource:
         raw = as_float32(self._read(info, first * width, (last - first) * width), info.dtype)
         skipped = start - first * ITEM_BYTES
         out.copy_(raw[skipped : skipped + out.numel()])
+
+    def _shift(self, shift: Shift, start: int, out: Tensor) -> None:
+        """Fills `out` with bytes of the change of a bias."""
+        from mergelang.formats.adapter_product import scaled
+
+        vector = shift.vector
+        raw = scaled(self._read(vector, 0, vector.nbytes), vector.dtype, shift.scale)
+        out.copy_(raw[start : start + out.numel()])
+
+    def _lengthen(self, name: str, start: int, out: Tensor) -> None:
+        """Fills `out` with bytes of the lengths of a weight, which are spread over its shape."""
+        import torch
+
+        from mergelang.formats.adapter_product import as_float32, fill_lengths
+
+        product, info = self._contents.products[name], self._contents.lengths[name]
+        vector = as_float32(self._read(info, 0, info.nbytes), info.dtype).view(torch.float32)
+        fill_lengths(out, start, vector, product.shape, each_row=not product.transposed)
 
 
 def open_adapter(ref: str, folder: Path, place: Place) -> AdapterSource:
@@ -157,7 +180,7 @@ def _open_folder(ref: str, folder: Path) -> AdapterSource:
     stored = open_file(ref, Path(path))
     try:
         contents = sort_tensors(list(stored.checkpoint.tensors.values()), config, path)
-        if not contents.products and not contents.replaced:
+        if not (contents.products or contents.replaced or contents.shifts):
             raise damaged("no-weights", "This adapter holds no tensors, so it changes nothing.", path)
         return AdapterSource(_checkpoint(ref, folder, contents, stored), contents, stored)
     except BaseException:
@@ -167,11 +190,17 @@ def _open_folder(ref: str, folder: Path) -> AdapterSource:
 
 def _checkpoint(ref: str, folder: Path, contents: Contents, stored: FileSource) -> Checkpoint:
     # The offsets are those of the stored tensors, so that a sweep goes through the file in its order.
-    made = {name: TensorInfo(name, one.shape, "F32", 0, one.left.offset) for name, one in contents.products.items()}
-    whole = {name: TensorInfo(name, one.shape, "F32", 0, one.offset) for name, one in contents.replaced.items()}
+    held = {
+        **{name: (one.shape, one.left.offset) for name, one in contents.products.items()},
+        **{name + LENGTHS: (contents.products[name].shape, one.offset) for name, one in contents.lengths.items()},
+        **{name: (one.vector.shape, one.vector.offset) for name, one in contents.shifts.items()},
+        **{name: (one.shape, one.offset) for name, one in contents.replaced.items()},
+    }
+    tensors = {name: TensorInfo(name, shape, "F32", 0, offset) for name, (shape, offset) in sorted(held.items())}
+    per = {name: "column" if contents.products[name].transposed else "row" for name in contents.lengths}
     files = (*stored.checkpoint.files, _config_file(folder / CONFIG_NAME))
-    tensors = dict(sorted({**made, **whole}.items()))
-    return Checkpoint(ref, "adapter", str(folder), files, tensors, replaces=frozenset(whole))
+    replaced = frozenset(contents.replaced)
+    return Checkpoint(ref, "adapter", str(folder), files, tensors, replaces=replaced, lengths=per)
 
 
 def _config_file(path: Path) -> FileInfo:

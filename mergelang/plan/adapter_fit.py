@@ -11,7 +11,8 @@ from mergelang.problem import Problem
 from mergelang.span import Place
 
 # What an adapter does to a tensor of its Model: where its Delta comes from.
-UNTOUCHED, CHANGED, REPLACED = -1, 0, 1
+UNTOUCHED, CHANGED, REPLACED, SCALED_ROWS, SCALED_COLUMNS = -1, 0, 1, 2, 3
+_SCALED = {"row": SCALED_ROWS, "column": SCALED_COLUMNS}
 
 _FIX = "name the Model it was trained on: adapter(..., on = base)"
 
@@ -25,6 +26,13 @@ class Held(Protocol):
     def is_float(self) -> bool: ...
 
 
+def part_of(adapter: Checkpoint, name: str) -> int:
+    """What the adapter does to the tensor."""
+    if name not in adapter.tensors:
+        return UNTOUCHED
+    return REPLACED if name in adapter.replaces else _SCALED.get(adapter.lengths.get(name, ""), CHANGED)
+
+
 def misfit(
     adapter: Checkpoint, model: Mapping[str, Held], tied: Mapping[str, str], name: str, place: Callable[[], Place]
 ) -> Problem | None:
@@ -32,16 +40,16 @@ def misfit(
 
     `tied` maps names to the tensors that the Model uses in their place; `name` is what a person calls the Model.
     """
-    shared = [one for one in adapter.tensors if one in tied or one in tied.values()]
+    shared = [one for one in adapter.changed if one in tied or one in tied.values()]
     if shared:
         return _on_tied(adapter.ref, shared[0], tied, place())
     on = f"`{name}`" if name else "the Model it is on"
-    unknown = [one for one in adapter.tensors if one not in model]
+    unknown = [one for one in adapter.changed if one not in model]
     if unknown:
         return _unknown(adapter.ref, unknown, on, place())
-    if any(info.shape != model[one].shape for one, info in adapter.tensors.items()):
+    if any(info.shape != model[one].shape for one, info in adapter.changed.items()):
         return _other_shapes(adapter, model, on, place())
-    whole = [one for one in adapter.tensors if not model[one].is_float]
+    whole = [one for one in adapter.changed if not model[one].is_float]
     return _no_floats(adapter.ref, whole, on, place()) if whole else None
 
 
@@ -65,7 +73,7 @@ def _unknown(ref: str, names: list[str], on: str, place: Place) -> Problem:
 
 
 def _other_shapes(adapter: Checkpoint, model: Mapping[str, Held], on: str, place: Place) -> Problem:
-    pairs = {one: (info.shape, model[one].shape) for one, info in adapter.tensors.items()}
+    pairs = {one: (info.shape, model[one].shape) for one, info in adapter.changed.items()}
     differing = {one: pair for one, pair in pairs.items() if pair[0] != pair[1]}
     lines = [f"{one}: {list(ours)} and {list(theirs)}" for one, (ours, theirs) in differing.items()]
     message = (

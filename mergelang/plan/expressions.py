@@ -14,7 +14,7 @@ from mergelang.graph.node import Graph, Node, constant_value, in_order
 from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain, Place, is_model
 from mergelang.plan import fixes
-from mergelang.plan.adapter_fit import REPLACED, UNTOUCHED
+from mergelang.plan.adapter_expressions import adapter_expression
 from mergelang.plan.fused import fused
 from mergelang.plan.grid import extent
 from mergelang.plan.kinds import KINDS, spanned, widest
@@ -82,9 +82,9 @@ class Table:
             return self.number(self._static(node, name, space))
         match node.op:
             case "input" | "fields":
-                return self._leaf(node, name, space.keys[name], space.keys[name].dtype)
+                return self.leaf(node, name, space.keys[name], space.keys[name].dtype)
             case "adapter":
-                return self._adapter(node, name, space)
+                return adapter_expression(self, node, name, space)
             case "match" if self.spaces[node.id] is None:  # of numbers, some of which are statistics
                 return self.of(node.args[self.statics.arm(node, name, space)], name, space)
             case "match" | "select" | "drop" | "rename" | "layer_slice" | "stack":
@@ -110,7 +110,7 @@ class Table:
             return self._statistic(node, name, space)
         if node.op == "rank":
             subject = self.spread(self.of(node.args[0], name, space), node.args[0], name, space)
-            return self._inside(f"{node['per']}_rank", (subject,), node.type.grain)
+            return self.inside(f"{node['per']}_rank", (subject,), node.type.grain)
         return self._elementwise(node, [self.of(arg, name, space) for arg in node.args], name)
 
     def _too_large_as_said(self, node: Node, name: str, space: Space) -> SourcePlace | None:
@@ -128,15 +128,8 @@ class Table:
         message = f"At {name} this number is larger than any that can be computed with."
         raise Problem("number-too-large", message, place, fix=fixes.held_below(place))
 
-    def _adapter(self, node: Node, name: str, space: Space) -> Expression:
-        """The change of an adapter; where it holds a tensor whole, that tensor less the Model's own."""
-        part = space.keys[name].part
-        if part == UNTOUCHED:
-            return self.number(0)
-        leaf = self._leaf(node, name, space.keys[name], "F32")
-        return self.elementwise("sub", [leaf, self.of(node.args[0], name, space)]) if part == REPLACED else leaf
-
-    def _leaf(self, node: Node, name: str, key: Key, dtype: str) -> Expression:
+    def leaf(self, node: Node, name: str, key: Key, dtype: str) -> Expression:
+        """A tensor of the input that the node opens."""
         number = int(str(node["index"]))
         return self.make("leaf", (), "block", shape=view(key.shape), input=number, tensor=name, dtype=dtype)
 
@@ -158,7 +151,7 @@ class Table:
         args = tuple(self.of(arg, name, inner or space) for arg in node.args)
         args = (*args[:-1], self.spread(args[-1], subject, name, inner or space))
         if per in ("row", "column"):
-            return self._inside(f"{per}_{node.op}", args, node.type.grain)
+            return self.inside(f"{per}_{node.op}", args, node.type.grain)
         if args[-1].whole:  # in the block, so that what it gathers need not be worked out again to be used
             return self.make(f"tensor_{node.op}", args, "cell", shape=(1, 1))
         if node.op == "order":
@@ -188,7 +181,7 @@ class Table:
         shape = extent(kind, *view((self.spaces[node.id] or space).keys[name].shape))
         return self.make("fill", (expression,), kind, shape=shape)
 
-    def _inside(self, op: str, args: tuple[Expression, ...], grain: Grain) -> Expression:
+    def inside(self, op: str, args: tuple[Expression, ...], grain: Grain) -> Expression:
         """A statistic taken within a block that holds whole rows, or the whole tensor."""
         kind = KINDS[grain]
         return self.make(op, args, kind, shape=extent(kind, *args[-1].shape))

@@ -15,7 +15,7 @@ from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain, Place
 from mergelang.patterns import matches, renamed, wildcards
 from mergelang.plan import fixes
-from mergelang.plan.adapter_fit import CHANGED, REPLACED, UNTOUCHED, misfit
+from mergelang.plan.adapter_fit import misfit, part_of
 from mergelang.plan.arms import check_pattern, chosen_arms
 from mergelang.plan.matrix_spaces import matrix_space
 from mergelang.plan.mismatch import mismatch, other_dtypes
@@ -193,9 +193,8 @@ def _adapter(finder: _Finder, node: Node) -> Space:
     fault = misfit(adapter, model.keys, tied, finder.input_of(model), lambda: finder.place(node))
     if fault is not None:
         raise fault
-    parts = {name: REPLACED if name in adapter.replaces else CHANGED for name in adapter.tensors}
-    keys = {n: Key(key.shape, key.dtype, parts.get(n, UNTOUCHED), n) for n, key in model.keys.items()}
-    return Space(keys, frozenset(parts) & float_names(keys), model.layers)
+    keys = {n: Key(key.shape, key.dtype, part_of(adapter, n), n) for n, key in model.keys.items()}
+    return Space(keys, frozenset(adapter.changed) & float_names(keys), model.layers)
 
 
 def _inputs_below(finder: _Finder, node: Node) -> list[Checkpoint]:

@@ -106,6 +106,35 @@ def test_modules_saved_whole_are_shown_as_replaced(tmp_path):
     assert read(source, "lm_head.weight", 5, 30) == whole[5:35]
 
 
+def test_a_bias_of_the_second_factor_is_scaled_as_their_product_is(tmp_path):
+    bias = torch.randn(6)
+    source = opened(put_adapter(tmp_path / "a", pair("q", 6, 5) | {"q.lora_B.bias": bias}, lora_bias=True))
+    assert_close(tensor(source, "q.bias"), 2 * bias.double())
+    whole = read(source, "q.bias", 0, 24)
+    assert read(source, "q.bias", 5, 13) == whole[5:18]
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_learnt_lengths_are_spread_over_the_weight(tmp_path, transposed):
+    lengths = torch.rand(6)
+    tensors = pair("q", 6, 5) | {"q.lora_magnitude_vector": lengths}
+    source = opened(put_adapter(tmp_path / "a", tensors, use_dora=True, fan_in_fan_out=transposed))
+    assert source.checkpoint.lengths == {"q.weight": "column" if transposed else "row"}
+    assert list(source.checkpoint.changed) == ["q.weight"]
+    spread = lengths.expand(5, 6) if transposed else lengths.unsqueeze(1).expand(6, 5)
+    assert torch.equal(tensor(source, "q.weight lengths"), spread)
+    whole = read(source, "q.weight lengths", 0, 120)
+    assert read(source, "q.weight lengths", 21, 70) == whole[21:91]
+
+
+@pytest.mark.parametrize(
+    "extra", [{}, {"q.lora_magnitude_vector": torch.ones(5)}, {"p.lora_magnitude_vector": torch.ones(6)}]
+)
+def test_lengths_that_do_not_belong_to_the_factors_are_a_problem(tmp_path, extra):
+    found = fault(put_adapter(tmp_path / "a", pair("q", 6, 5) | extra, use_dora=True))
+    assert found.slug == "adapter-damaged"
+
+
 def test_the_bytes_do_not_depend_on_how_they_are_read(tmp_path):
     rows, cols = 900, 150
     assert rows * cols > 2 * TILE_WEIGHTS  # several tiles, the last one short
@@ -141,8 +170,6 @@ def test_the_config_counts_among_the_files(tmp_path):
 @pytest.mark.parametrize(
     ("config", "word"),
     [
-        ({"use_dora": True}, "DoRA"),
-        ({"lora_bias": True}, "lora_bias"),
         ({"peft_type": "IA3"}, "IA3"),
         ({"init_lora_weights": "pissa_niter_16"}, "pissa"),
         ({"layer_replication": [[0, 4], [2, 5]]}, "layer_replication"),

@@ -1,0 +1,42 @@
+"""An adapter's change of one tensor: as its factors make it, or worked out from the Model that it is on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mergelang.catalog import LENGTHS
+from mergelang.graph.node import Node
+from mergelang.graph.types import Grain
+from mergelang.plan.adapter_fit import REPLACED, SCALED_COLUMNS, SCALED_ROWS, UNTOUCHED
+from mergelang.plan.space import Space
+
+if TYPE_CHECKING:
+    from mergelang.plan.expressions import Expression, Table
+
+_SCALED = {SCALED_ROWS: Grain.ROW, SCALED_COLUMNS: Grain.COLUMN}
+
+
+def adapter_expression(table: Table, node: Node, name: str, space: Space) -> Expression:
+    """The change of the tensor `name`; where the adapter holds it whole, that less the Model's own."""
+    key = space.keys[name]
+    if key.part == UNTOUCHED:
+        return table.number(0)
+    change = table.leaf(node, name, key, "F32")
+    if key.part == REPLACED:
+        return table.elementwise("sub", [change, table.of(node.args[0], name, space)])
+    if key.part not in _SCALED:
+        return change
+    lengths = table.leaf(node, name + LENGTHS, key, "F32")
+    return _rescaled(table, table.of(node.args[0], name, space), change, lengths, _SCALED[key.part])
+
+
+def _rescaled(table: Table, model: Expression, change: Expression, lengths: Expression, grain: Grain) -> Expression:
+    """What DoRA makes of the Model, less the Model: `change` is added, and rows or columns get these lengths.
+
+    Written so that where they have these lengths already it is `change` itself, and not the rounding of a difference.
+    """
+    moved = table.elementwise("add", [model, change])
+    squares = table.inside(f"{grain.word}_total", (table.elementwise("pow", [moved], exponent="2"),), grain)
+    factors = table.elementwise("div", [lengths, table.elementwise("sqrt", [squares])])
+    more = table.elementwise("sub", [factors, table.number(1)])
+    return table.elementwise("add", [table.elementwise("mul", [more, moved]), change])
