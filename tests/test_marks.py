@@ -50,6 +50,7 @@ CHANGES = "let a = A - base\nlet b = B - base\nmerge "
         ("base + (if a then a else b)", "if a then a else b", "if raw(a) then a else b"),
         ("stack(ends = base, [a[0..1]])", "stack(ends = base, [a[0..1]])", "stack(ends = base, [(base + a)[0..1]])"),
         ("delta(a) + base", "delta(a)", "a"),
+        ("base + a[0..1]", "base + a[0..1]", "match layer { 0..1 => base + a, else => base }"),
         ('base + size(a, per = "row") * a', 'per = "row"', "per = row"),
         ("base + size(a, per = [row, column]) * a", "per = [row, column]", "per = row"),
     ],
@@ -97,3 +98,9 @@ def test_a_default_of_the_wrong_type_is_marked_alone() -> None:
         ml.compile("def f(x: Delta = A) -> Delta = x\nmerge base + f()", **MODELS)
     assert isinstance(caught.value.place, Span)
     assert (caught.value.place.text, caught.value.fix) == ("A", "A - base")
+
+
+def test_tensors_that_each_side_lacks_are_dropped_from_both() -> None:
+    with pytest.raises(Problem) as caught:
+        ml.compile(CHANGES + 'base + rename("layers.**", "h.**", a)', **MODELS).plan()
+    assert caught.value.fix == 'drop("layers.**", ...)\ndrop("h.**", ...)'

@@ -10,6 +10,7 @@ from mergelang.problem import Problem
 from mergelang.span import Place, Span
 
 MOST_NAMES = 8
+SLICED_CHANGE = re.compile(r"([\w.]+)\s*\+\s*([\w.]+)\[(\d+\.\.\d+)\]")
 DROP = re.compile(r'drop\(\s*"([^"]*)",\s*([\w.]+)\s*\)')
 NOTHING_LEFT_OUT = "Nothing is left out silently: say what to do with them, with `drop` or `select`."
 ONE_SHAPE = "Only tensors of one shape can be merged."
@@ -29,7 +30,8 @@ def mismatch(
     only_right = [name for name in right if name not in left]
     if only_left or only_right:
         called = _called(left_name, "the first"), _called(right_name, "the second")
-        fix = _drop_fix(only_left or only_right, right if only_left else left, place)
+        sides = [(names, others) for names, others in ((only_left, right), (only_right, left)) if names]
+        fix = _within_layers(place) or "\n".join(_drop_fix(names, others, place) for names, others in sides)
         parts = [_lacking(only_left, *called, ties[1]), _lacking(only_right, called[1], called[0], ties[0])]
         message = "\n\n".join(part for side in parts for part in side)
         return Problem("tensors-differ", f"{message}\n\n{NOTHING_LEFT_OUT}", place, fix=fix)
@@ -101,6 +103,14 @@ def _shared_start(names: list[str]) -> str:
     least, most = min(names), max(names)
     pairs = enumerate(zip(least, most, strict=False))
     return least[: next((place for place, (a, b) in pairs if a != b), len(least))]
+
+
+def _within_layers(place: Place) -> str:
+    """The Model with a change in some layers only, where a slice of the change is added to it; nothing elsewhere."""
+    if not isinstance(place, Span) or not (added := SLICED_CHANGE.fullmatch(place.text)):
+        return ""
+    model, change, layers = added.groups()
+    return f"match layer {{ {layers} => {model} + {change}, else => {model} }}"
 
 
 def _drop_fix(names: list[str], others: Shapes, place: Place) -> str:
