@@ -19,6 +19,10 @@ LENGTHS = " lengths"
 # Dtypes whose elements are plain numbers a merge may compute with. The rest is copied when equal.
 FLOAT_DTYPES = frozenset(["F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F16", "BF16", "F32", "F64"])
 
+# What a config calls its number of layers and the dtype of its weights.
+LAYER_KEYS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
+DTYPE_KEYS = ("dtype", "torch_dtype")
+
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:

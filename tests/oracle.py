@@ -299,7 +299,9 @@ def _matrix(run: Run, node: Node, space: Space) -> Evaluated:
 
 def _structure(run: Run, node: Node, space: Space) -> Evaluated:
     homes = [_own_home(run, arg) for arg in node.args]
-    moves = node.op in ("layer_slice", "stack", "rename") or (node.op != "match" and isinstance(node.type.unit, Place))
+    moves = node.op in ("layer_slice", "stack", "rename", "union") or (
+        node.op != "match" and isinstance(node.type.unit, Place)
+    )
     if moves and None in homes:
         raise NoMeaning(f"{node}: its parts have no tensors of their own")
     spaces = [_or(at, space) for at in homes]

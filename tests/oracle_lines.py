@@ -194,6 +194,13 @@ def _rename(node: Node, names: list[list[str]]) -> list[Part]:
     return parts
 
 
+def _union(node: Node, names: list[list[str]]) -> list[Part]:
+    parts = [(name, arg, name) for arg, of_part in enumerate(names) for name in of_part]
+    if len({name for name, _, _ in parts}) < len(parts):
+        raise NoMeaning(f"{node} gives two tensors one name")
+    return parts
+
+
 def _match(node: Node, names: list[list[str]]) -> list[Part]:
     places = layer_map(dict.fromkeys(name for of_arm in names for name in of_arm))
     parts = []
@@ -217,5 +224,7 @@ STRUCTURE: dict[str, Callable[[Node, list[list[str]]], list[Part]]] = {
     "select": lambda node, names: _chosen(node, names[0], True),
     "drop": lambda node, names: _chosen(node, names[0], False),
     "rename": _rename,
+    "union": _union,
+    "config": lambda node, names: [(name, 0, name) for name in names[0]],
     "match": _match,
 }

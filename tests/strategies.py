@@ -81,6 +81,7 @@ class Builder:
             lambda: self.blend(deep),
             lambda: self.add("choose", self.field(deep - 1), self.model(deep - 1), self.model(deep - 1)),
             lambda: self.match(self.model, deep, zero=False),
+            lambda: self.add("config", self.model(deep - 1), changes=(("experts", "2"),)),
         )
 
     def blend(self, deep: int) -> Node:
@@ -315,6 +316,9 @@ def _reshapes(graph: Graph, draw: Draw, layers: int) -> Reshape | None:
     def sliced(node: Node, first: int, last: int) -> Node:
         return graph.add("layer_slice", node, first=first, last=last, at=PLACE)
 
+    def renamed(node: Node) -> Node:
+        return graph.add("rename", node, old="layers.*.**", new="blocks.*.part.**", at=PLACE)
+
     first = draw(st.integers(0, layers - 1))
     last = draw(st.integers(first + 1, layers))
     ways: list[Reshape | None] = [
@@ -324,7 +328,8 @@ def _reshapes(graph: Graph, draw: Draw, layers: int) -> Reshape | None:
         lambda node: sliced(node, first, last),
         lambda node: graph.add("select", node, patterns=("layers.**", "head"), at=PLACE),
         lambda node: graph.add("drop", node, patterns=("layers.*.b",), at=PLACE),
-        lambda node: graph.add("rename", node, old="layers.*.**", new="blocks.*.part.**", at=PLACE),
+        renamed,
+        lambda node: graph.add("union", sliced(node, 0, last), renamed(sliced(node, first, layers)), at=PLACE),
     ]
     return draw(st.sampled_from(ways))
 

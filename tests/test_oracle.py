@@ -318,6 +318,18 @@ def test_two_tensors_of_one_name_are_refused() -> None:
         worked_out(lambda g, m: g.add("rename", m, old="h.*.w", new="h"), numbered(2, 10), kind="input")
 
 
+def test_a_union_has_the_tensors_of_its_parts() -> None:
+    values = worked_out(lambda g, m, n: g.add("union", m, n), numbered(1, 10), {"v": torch.ones(1)}, kind="input")
+    assert listed(values) == {"h.0.w": [10], "out": [19], "v": [1]}
+    with pytest.raises(NoMeaning, match="one name"):
+        worked_out(lambda g, m, n: g.add("union", m, n), numbered(1, 10), numbered(1, 20), kind="input")
+
+
+def test_a_config_changes_no_weight() -> None:
+    model = numbered(2, 10)
+    assert listed(worked_out(lambda g, m: g.add("config", m, changes=()), model, kind="input")) == listed(model)
+
+
 def test_match_takes_the_first_arm_that_fits() -> None:
     arms = (("layers", 1, 2), ("name", "out", "h.*.w"), ("else",))
     models = [numbered(2, start) | {"v": torch.tensor([float(start)])} for start in (10, 20, 30)]

@@ -4,36 +4,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from mergelang.catalog import FLOAT_DTYPES, Checkpoint, OutTensor
+from mergelang.catalog import DTYPE_KEYS, FLOAT_DTYPES, LAYER_KEYS, Checkpoint, OutTensor
 from mergelang.formats.damage import blocked, damaged
 from mergelang.problem import Problem
 
+NO_CHANGES: Mapping[str, object] = {}
 DTYPE_NAMES = {
     "BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64", "F8_E4M3": "float8_e4m3fn",
     "F8_E5M2": "float8_e5m2", "F8_E4M3FNUZ": "float8_e4m3fnuz", "F8_E5M2FNUZ": "float8_e5m2fnuz",
     "F8_E8M0": "float8_e8m0fnu",
 }  # fmt: skip
-DTYPE_KEYS = ("dtype", "torch_dtype")
-LAYER_KEYS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 
 
 def carried_files(
-    checkpoint: Checkpoint, out_dtype: str | None, layers: int | Sequence[int] | None, tied: bool | None
+    checkpoint: Checkpoint,
+    out_dtype: str | None,
+    layers: int | Sequence[int] | None,
+    tied: bool | None,
+    changes: Mapping[str, object] = NO_CHANGES,
 ) -> dict[str, bytes]:
     """The contents of the files that an output takes over from `checkpoint`, by name.
 
     In config.json, `out_dtype` is the one float dtype of the output (None: leave what stands). `layers` is the number
     of layers, or for each layer of the output the input's layer it comes from (None: as in the input). `tied` says
     whether the output's head is its embedding (None: as in the input; the right word for a model whose config ties and
-    whose head is stored nowhere). Without changes the bytes are those of the input. Raises `mixed-layer-types` where
-    the layers differ in kind and a number alone cannot tell which kind the new ones are.
+    whose head is stored nowhere). `changes` are entries that the recipe sets. Without changes the bytes are those of
+    the input. Raises `mixed-layer-types` where the layers differ in kind and a number alone cannot tell which kind the
+    new ones are.
     """
     files = {name: _content(Path(checkpoint.path) / name) for name in checkpoint.extras}
-    if checkpoint.config is None:
+    if checkpoint.config is None and not changes:
         return files
-    config = _retold(checkpoint, out_dtype, layers, tied)
+    config = _retold(replace(checkpoint, config=_changed(checkpoint.config or {}, changes)), out_dtype, layers, tied)
     if config != checkpoint.config:
         files["config.json"] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
     return files
@@ -63,6 +68,17 @@ def _retold(
     if layers is not None:
         config = _in_text_part(config, layers, checkpoint)
     return config
+
+
+def _changed(config: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
+    """The config with these entries, each where it stands: at the top, or in the text part of a larger model."""
+    inner = config.get("text_config")
+    below = inner if isinstance(inner, dict) else {}
+    # How many layers there are is put right later, with all that has one entry per layer.
+    new = {key: value for key, value in changes.items() if key not in LAYER_KEYS or not (key in config or key in below)}
+    inside = {key: value for key, value in new.items() if key in below and key not in config}
+    rest = {key: value for key, value in new.items() if key not in inside}
+    return {**config, **({"text_config": {**below, **inside}} if inside else {}), **rest}
 
 
 def _with_dtype(config: Mapping[str, object], name: str) -> dict[str, object]:

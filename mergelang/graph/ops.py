@@ -100,6 +100,8 @@ _RECORDS = [
     _op("select", 1, rules.piece, "Only the tensors whose names match `patterns`.", "structure"),
     _op("drop", 1, rules.piece, "All tensors but those whose names match `patterns`.", "structure"),
     _op("rename", 1, rules.piece, "The tensors that match `old` under names made from `new`.", "structure"),
+    _op("union", None, rules.united, "The tensors of all its parts, which share no name.", "structure"),
+    _op("config", 1, rules.configured, "The same Model, with `changes` to the config that goes with it.", "structure"),
     _op("match", None, rules.restructured, "For each tensor, the first of the `arms` that fits.", "structure"),
 ]  # fmt: skip
 

@@ -387,3 +387,17 @@ def piece(args: Sequence[Typed], attrs: Attrs) -> Type:
             "no-layers", f"Only a Model, a Delta or a Field has layers and tensors; this is {describe(args[0].type)}."
         )
     return args[0].type
+
+
+def united(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """The type of the parts, each of which has tensors of its own."""
+    for arg in args:
+        piece((arg,), attrs)
+    return restructured(args, attrs)
+
+
+def configured(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """A Model: only a Model is saved with a config."""
+    if args[0].type.unit != Place(ONE):
+        raise IllTyped("config-needs-model", f"A config goes with a Model, and this is {describe(args[0].type)}.")
+    return args[0].type

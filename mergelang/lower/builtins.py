@@ -12,7 +12,7 @@ from fractions import Fraction
 from mergelang.graph.meaning import meaning
 from mergelang.graph.node import Attr, Node, constant_value
 from mergelang.graph.types import Grain, is_plain
-from mergelang.lower import calls, expressions, lists, matrices
+from mergelang.lower import calls, expressions, lists, matrices, structure
 from mergelang.lower.call import Arguments, Make
 from mergelang.lower.coerce import SCOPE_WORDS, in_range
 from mergelang.lower.near import nearest
@@ -22,6 +22,7 @@ from mergelang.lower.world import Scope, World
 from mergelang.span import Span
 from mergelang.syntax import tree
 
+ANY = ("...",)  # the options of a primitive that takes any
 CONSTANTS = ("depth", "layer", "layers", "dimensions", "origin", "true", "false", "row", "column", "tensor", "model")
 
 
@@ -53,7 +54,7 @@ def call(world: World, scope: Scope, call_: tree.Call) -> Value:
         if argument.name is None:
             subjects.append(value)
             spans.append(argument.value.span)
-        elif argument.name not in primitive.options:
+        elif argument.name not in primitive.options and primitive.options != ANY:
             raise calls.unknown_option(world, call_, argument, primitive.options, None)
         elif argument.name in options:
             raise calls.given_twice(world, call_, argument, argument.name)
@@ -372,6 +373,9 @@ FUNCTIONS: dict[str, Primitive] = {
     "select": Primitive("pattern x", (), _by_pattern("select"), "only the tensors whose names match"),
     "drop": Primitive("pattern x", (), _by_pattern("drop"), "all tensors but those whose names match"),
     "rename": Primitive("old new x", (), _rename, "tensors that match `old` under names made from `new`"),
+    "union": Primitive("list", (), structure.union, "the tensors of all parts, which share no name"),
+    "config": Primitive("x", ANY, structure.config, "the Model with these entries in its config"),
+    "text": Primitive("part ...", (), structure.text, "texts and whole numbers one after the other, as one text"),
     "checkpoint": Primitive("path", (), _open("checkpoint"), "the Model of a folder, a file or a hub name"),
     "adapter": Primitive("path", ("on",), _adapter, "the Delta of a LoRA adapter to the Model that it is `on`"),
     "statistics": Primitive("path", (), _open("fields"), "plain numbers from a file keyed like the model"),

@@ -114,7 +114,7 @@ def _keeps_linear(node: Node, inside: Sequence[bool]) -> bool:
             return True
         case "leading":
             return not inside[0]
-        case "add" | "sub" | "stack" | "match" | "beside":
+        case "add" | "sub" | "stack" | "match" | "beside" | "union":
             return all(dep or constant_value(arg) == 0 for dep, arg in zip(inside, node.args, strict=True))
         case "mul" | "product":
             return sum(inside) == 1

@@ -137,6 +137,7 @@ REMEDIES: dict[str, Callable[[IllMatched], str]] = {
     "adapter-needs-model": lambda fault: re.sub(
         r"on\s*=\s*(?:\w+|.*(?=\)))", f"on = {fault.examples.base()}", fault.whole.text, count=1
     ),
+    "config-needs-model": lambda fault: fault.parts[0].text,
     "needs-matrix": _made_matrices,
     "width-not-known": lambda fault: put(fault.whole, [(fault.parts[0], "8")]),
     "unlike-sum": _sum,

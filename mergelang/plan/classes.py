@@ -16,7 +16,7 @@ from mergelang.graph.types import Grain
 from mergelang.plan.space import Space
 from mergelang.plan.statics import Statics, ZeroDivisor, group_of
 
-RENAMING = ("stack", "layer_slice", "rename")
+RENAMING = ("stack", "layer_slice", "rename", "union")
 CHOOSING = ("match", "select", "drop", "adapter")
 STATISTICS = ("total", "smallest", "largest", "order")
 

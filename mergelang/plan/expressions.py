@@ -87,7 +87,7 @@ class Table:
                 return adapter_expression(self, node, name, space)
             case "match" if self.spaces[node.id] is None:  # of numbers, some of which are statistics
                 return self.of(node.args[self.statics.arm(node, name, space)], name, space)
-            case "match" | "select" | "drop" | "rename" | "layer_slice" | "stack":
+            case _ if "structure" in OPS[node.op]:
                 return self._structural(node, name, space.keys[name])
             case "chance":
                 share = self.of(node.args[0], name, space)

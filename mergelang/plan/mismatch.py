@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from mergelang.patterns import matches
 from mergelang.problem import Problem
@@ -63,6 +63,15 @@ def other_dtypes(
         "only. Other numbers are copied where all inputs hold the same, which needs one dtype. Leave them out of both:"
     )
     return Problem("dtypes-differ", message, place, fix=_drop_fix(list(pairs), others, place))
+
+
+def not_disjoint(names: list[str], others: Iterable[str], place: Place) -> Problem:
+    """The Problem of parts of a union that both have tensors of these names; the later one has `others` as well."""
+    rows = listed([f"    {name}" for name in names])
+    message = (
+        f"Two parts of this union have {_counted(names)} of one name, and only one of each can be saved:\n\n{rows}"
+    )
+    return Problem("name-clash", message, place, fix=_drop_fix(names, dict.fromkeys(others, ()), place))
 
 
 def _vocabularies(names: list[str], left: Shapes, right: Shapes) -> bool:

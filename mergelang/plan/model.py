@@ -198,6 +198,10 @@ class PlannedTensor(Data, frozen=True):
     dtype: str
 
 
+# An entry of a config.json.
+ConfigValue = str | int | float | bool | list[str | int | float | bool]
+
+
 class PlannedOutput(Data, frozen=True):
     """What one `merge` item writes. `template` is the input whose config and tokenizer files go with it (-1: none)."""
 
@@ -206,6 +210,7 @@ class PlannedOutput(Data, frozen=True):
     tied: dict[str, str] = {}
     template: int = -1
     layers: int | None = None  # the new layer count, where the recipe changed it
+    config: dict[str, ConfigValue] = {}  # what the recipe changes in the template's config
 
 
 class Budget(Data, frozen=True):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mergelang.catalog import FLOAT_DTYPES, Checkpoint
-from mergelang.graph.node import Graph, Node, Output, in_order
+from mergelang.graph.node import Graph, Node, Output
 from mergelang.graph.ops import OPS
-from mergelang.graph.types import Place
 from mergelang.layers import layer_map, numbers_in
 from mergelang.plan import fixes
+from mergelang.plan.config_changes import config_changes
 from mergelang.plan.model import PlannedOutput, PlannedTensor
 from mergelang.plan.space import Space, layer_count
+from mergelang.plan.template import template_of
 from mergelang.problem import Problem
 from mergelang.span import Place as SourcePlace
 
@@ -30,8 +31,9 @@ def _planned(
     if space is None:
         message = "This is the same for every model: it names no checkpoint, so there are no tensors to write."
         raise Problem("no-tensors", message, output.place, fix=fixes.model_of(graph.inputs))
-    template = template_input(output.node)
-    checkpoint = inputs[template] if template >= 0 else None
+    template = template_of(graph, output.node)
+    changes = config_changes(template, space, graph.places)
+    checkpoint = inputs[template.input] if template.input >= 0 else None
     tensors = tuple(
         PlannedTensor(name, key.shape, dtype if dtype and key.dtype in FLOAT_DTYPES else key.dtype)
         for name, key in space.keys.items()
@@ -46,8 +48,9 @@ def _planned(
         name=output.name or "model",
         tensors=tensors,
         tied=tied,
-        template=template if carries or (tied and checkpoint is not None and checkpoint.kind == "memory") else -1,
+        template=template.input if carries or (tied and checkpoint is not None and checkpoint.kind == "memory") else -1,
         layers=_new_layer_count(space, checkpoint, output.place) if carries else None,
+        config=changes if carries else {},
     )
 
 
@@ -79,27 +82,6 @@ def _check_gaps(space: Space, checkpoint: Checkpoint, place: SourcePlace) -> Non
             below = f"base[0..{missing[0]}], " if missing[0] else ""
             fix = f"stack(ends = base, [{below}base[{missing[0] + 1}..{max(numbers) + 1}]])"
             raise Problem("layer-gap", message, place, fix=fix)
-
-
-def template_input(root: Node) -> int:
-    """The input whose config and tokenizer go with the result: the first Model that the value is built on, or -1."""
-    found: dict[int, int] = {}
-    for node in in_order([root]):
-        if node.op == "input":
-            found[node.id] = int(str(node["index"]))
-            continue
-        points = [arg for arg in _parts(node) if isinstance(arg.type.unit, Place)]
-        parts = points or [arg for arg in _parts(node) if arg.reads]
-        known = [found[arg.id] for arg in parts if found[arg.id] >= 0]
-        found[node.id] = (known[0] if "structure" in OPS[node.op] else min(known)) if known else -1
-    return found[root.id]
-
-
-def _parts(node: Node) -> tuple[Node, ...]:
-    if node.op == "combine":
-        return node.args[1::2]
-    # What `else` gives is what a match is mostly made of.
-    return (node.args[-1], *node.args[:-1]) if node.op == "match" else node.args
 
 
 def buffer_leaves(node: Node, name: str, spaces: dict[int, Space | None]) -> list[tuple[int, str]]:

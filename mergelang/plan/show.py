@@ -44,6 +44,7 @@ def _outputs(plan: Plan) -> list[str]:
         )
         lines += [f"    config and tokenizer of input {one.template}"] if one.template >= 0 else []
         lines += [f"    now {one.layers} layers"] if one.layers is not None else []
+        lines += [f"    {key} = {value}" for key, value in one.config.items()]
     return lines
 
 

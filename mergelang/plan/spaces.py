@@ -18,7 +18,7 @@ from mergelang.plan import fixes
 from mergelang.plan.adapter_fit import misfit, part_of
 from mergelang.plan.arms import check_pattern, chosen_arms
 from mergelang.plan.matrix_spaces import matrix_space
-from mergelang.plan.mismatch import mismatch, other_dtypes
+from mergelang.plan.mismatch import mismatch, not_disjoint, other_dtypes
 from mergelang.plan.space import Key, Space, float_names, layer_count, space_of, view, wider
 from mergelang.plan.statics import Statics
 from mergelang.problem import Bug, Problem
@@ -316,8 +316,27 @@ def _stack(finder: _Finder, node: Node) -> Space:
     return space_of(keys, frozenset(support))
 
 
+def _united(finder: _Finder, node: Node) -> Space:
+    keys: dict[str, Key] = {}
+    support: set[str] = set()
+    for part in range(len(node.args)):
+        space = _need(finder, node, part)
+        shared = [name for name in space.keys if name in keys]
+        if shared:
+            raise not_disjoint(shared, space.keys, finder.place(node))
+        keys |= {name: Key(key.shape, key.dtype, part, name) for name, key in space.keys.items()}
+        support |= space.support
+    return space_of(keys, frozenset(support))
+
+
+def _same_tensors(finder: _Finder, node: Node) -> Space:
+    space = _need(finder, node, 0)
+    return replace(space, keys={name: Key(key.shape, key.dtype, 0, name) for name, key in space.keys.items()})
+
+
 _HANDLERS = {
     "constant": _no_space, "origin": _no_space, "depth": _no_space, "layer": _no_space, "layers": _no_space,
     "input": _input, "fields": _input, "adapter": _adapter, "match": _match, "select": _selected, "drop": _selected,
-    "rename": _renamed, "layer_slice": _slice, "stack": _stack,
+    "rename": _renamed, "layer_slice": _slice, "stack": _stack, "union": _united,
+    "config": _same_tensors,
 }  # fmt: skip

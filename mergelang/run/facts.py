@@ -44,7 +44,7 @@ class Facts:
         if output.template >= 0:
             tensors = [OutTensor(tensor.name, tensor.shape, tensor.dtype) for tensor in output.tensors]
             template = self.inputs[output.template]
-            files = carried_files(template, shared_float_dtype(tensors), output.layers, None)
+            files = carried_files(template, shared_float_dtype(tensors), output.layers, None, output.config)
         return {**files, "README.md": self._card(output, path).encode()}
 
     def record(self, output: PlannedOutput, tensors: Mapping[str, str], files: Mapping[str, bytes]) -> Record:

@@ -10,7 +10,7 @@ from formats.handmade import fault_of
 from safetensors.torch import save_file
 
 from mergelang.catalog import OutTensor
-from mergelang.formats.config import carried_files, shared_float_dtype
+from mergelang.formats.config import NO_CHANGES, carried_files, shared_float_dtype
 from mergelang.formats.folder import open_folder
 
 LLAMA = {"architectures": ["L"], "torch_dtype": "bfloat16", "num_hidden_layers": 4, "rope_theta": 5e5}
@@ -24,8 +24,8 @@ def model(folder, config):
     return open_folder("in", folder).checkpoint
 
 
-def config_of(checkpoint, dtype=None, layers=None, tied=None):
-    return json.loads(carried_files(checkpoint, dtype, layers, tied)["config.json"])
+def config_of(checkpoint, dtype=None, layers=None, tied=None, changes=NO_CHANGES):
+    return json.loads(carried_files(checkpoint, dtype, layers, tied, changes)["config.json"])
 
 
 def test_without_changes_every_byte_stays(tmp_path):
@@ -63,6 +63,17 @@ def test_without_changes_every_byte_stays(tmp_path):
             {"text_config": {"tie_word_embeddings": False}},
         ),
         ({}, (None, None, True), {"tie_word_embeddings": True}),
+        (LLAMA, (None, None, None, {"experts": 4}), LLAMA | {"experts": 4}),
+        (
+            {"a": 1, "text_config": {"experts": 2}},
+            (None, None, None, {"experts": 4, "a": 3, "b": [1]}),
+            {"a": 3, "text_config": {"experts": 4}, "b": [1]},
+        ),
+        (
+            {"num_layers": 2, "types": ["x", "y"]},
+            (None, 3, None, {"num_layers": 3, "types": ["x", "y", "z"]}),
+            {"num_layers": 3, "types": ["x", "y", "z"]},
+        ),
     ],
 )
 def test_the_config_tells_what_the_output_is(before, arguments, after, tmp_path):

@@ -1,0 +1,48 @@
+"""What a recipe changes in a config, held against the tensors that go with it: a config that lies loads no model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from mergelang.catalog import LAYER_KEYS
+from mergelang.plan.model import ConfigValue
+from mergelang.plan.space import Space, layer_count
+from mergelang.plan.template import Template
+from mergelang.problem import Problem
+from mergelang.span import Place, narrowed
+
+EXPERT_KEYS = ("num_local_experts", "num_experts", "n_routed_experts")
+_NUMBERED = re.compile(r"(.*\bexperts)\.(\d+)\..*")
+_STACKED = re.compile(r".*\bexperts\.[^.]+")
+
+
+def config_changes(template: Template, space: Space, places: Mapping[int, Place]) -> dict[str, ConfigValue]:
+    """The entries to be changed, each with its new value.
+
+    Raises Problem `config-differs` where the tensors tell otherwise.
+    """
+    changes = {key: template.value(key) for key in template.changes}
+    for key, value in changes.items():
+        place = narrowed(places[template.changes[key].id], key)
+        told = layer_count(space) if key in LAYER_KEYS else expert_count(space) if key in EXPERT_KEYS else None
+        if told and value != told:
+            raise _otherwise(key, value, told, place)
+    return changes
+
+
+def expert_count(space: Space) -> int | None:
+    """How many experts the tensors' names and shapes tell of each layer; None where they tell nothing, or not one."""
+    numbered: dict[str, set[int]] = {}
+    for name in space.keys:
+        if found := _NUMBERED.fullmatch(name):
+            numbered.setdefault(found[1], set()).add(int(found[2]))
+    stacked = {key.shape[0] for name, key in space.keys.items() if len(key.shape) == 3 and _STACKED.fullmatch(name)}
+    counts = {len(numbers) for numbers in numbered.values()} | stacked
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _otherwise(key: str, value: ConfigValue, told: int, place: Place) -> Problem:
+    what = "layers" if key in LAYER_KEYS else "experts"
+    message = f"The config would say `{key}` is {value}, and the result has {told} {what}."
+    return Problem("config-differs", message, place, fix=f"{key} = {told}")

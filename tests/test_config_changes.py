@@ -1,0 +1,58 @@
+"""Claim: what a recipe says of the config stands in the output's config.json, wherever in the recipe it is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_files import write_tiny
+
+import mergelang as ml
+from mergelang.problem import Problem
+
+NAMES = 'let base = checkpoint("base") let a = checkpoint("a") let b = checkpoint("b") '
+BEFORE = {"model_type": "plain", "num_hidden_layers": 2}
+
+
+def config_of(text: str, folder: Path) -> dict[str, object]:
+    """The config that a run of the recipe writes, with `folder` holding the models and the output."""
+    write_tiny(folder)
+    for name in ("base", "a", "b"):
+        (folder / name / "config.json").write_text(json.dumps(BEFORE | {"is": name}))
+    recipe = folder / "recipe.merge"
+    recipe.write_text(NAMES + text)
+    ml.compile(recipe).run(folder / "out")
+    return dict(json.loads((folder / "out" / "config.json").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("merge base", {}),
+        ('merge config(n = 2, x = 0.5, t = true, l = [1, "s"], base)', {"n": 2, "x": 0.5, "t": True, "l": [1, "s"]}),
+        ("merge config(n = 2, config(n = 3, m = 1, base))", {"n": 2, "m": 1}),
+        ("merge config(n = 2, base) + 0.5 * (a - b)", {"n": 2}),
+        ("merge mean([base, config(n = 2, a)])", {"n": 2}),
+        ("merge origin + 2 * (config(n = 2, a) - origin)", {"n": 2, "is": "a"}),
+        ("merge base + (config(n = 2, a) - base)", {}),
+        ("merge config(n = 2, mean([config(n = 3, a), config(n = 4, b)]))", {"n": 2, "is": "a"}),
+        ('merge union([select("head.*", config(n = 2, b)), drop("head.*", a)])', {"n": 2, "is": "b"}),
+        ("merge config(num_hidden_layers = 1, stack(ends = a, [b[0..1]]))", {"num_hidden_layers": 1, "is": "a"}),
+    ],
+)
+def test_what_the_recipe_says_stands_in_the_config(text: str, after: dict[str, object], tmp_path: Path) -> None:
+    assert config_of(text, tmp_path) == {**BEFORE, "is": "base", **after}
+
+
+def test_parts_that_say_different_things_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(Problem) as caught:
+        config_of("merge mean([config(n = 1, a), config(n = true, b)])", tmp_path)
+    assert caught.value.slug == "config-differs"
+    assert "`n` in its config is: 1 and true" in caught.value.message
+
+
+def test_parts_of_one_name_are_refused_with_what_to_drop(tmp_path: Path) -> None:
+    with pytest.raises(Problem) as caught:
+        config_of('merge union([a, select("head.*", b)])', tmp_path)
+    assert (caught.value.slug, caught.value.fix) == ("name-clash", 'drop("head.weight", ...)')
