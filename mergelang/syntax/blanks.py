@@ -111,6 +111,8 @@ _BLANKS: dict[str, Callable[[Failure], str]] = {
     "digits": lambda failure: _piece(0)(failure).replace("_", ""),
     "decimal": lambda failure: str(int(_piece(-1)(failure) + _piece(0)(failure), 0)),
     "earlier": _piece(-2),
+    "next": lambda failure: str(int(_piece(-1)(failure)) + 1),
+    "later": lambda failure: str(int(_piece(-2)(failure)) + 4),
     "before": _piece(-1),
     "found": _piece(0),
     "after": _piece(1),
