@@ -299,7 +299,7 @@ def _matrix(run: Run, node: Node, space: Space) -> Evaluated:
 
 def _structure(run: Run, node: Node, space: Space) -> Evaluated:
     homes = [_own_home(run, arg) for arg in node.args]
-    moves = node.op in ("layer_slice", "stack", "rename", "union") or (
+    moves = node.op in ("layer_slice", "stack", "rename", "union", "among", "overlay") or (
         node.op != "match" and isinstance(node.type.unit, Place)
     )
     if moves and None in homes:

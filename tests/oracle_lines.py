@@ -149,6 +149,7 @@ MATRICES: dict[str, Callable[..., Tensor]] = {
     "left_vectors": lambda node, x: _decomposed(node, x)[0],
     "singular_values": lambda node, x: _decomposed(node, x)[1],
     "right_vectors": lambda node, x: _decomposed(node, x)[2],
+    "solve": lambda node, x, y: torch.linalg.pinv(x, rtol=float(node["cutoff"])) @ y,
     "cumulate": lambda node, x: x.cumsum(1),
 }
 # Matrices with the rows of their first argument, in the dimensions in which it has them.
@@ -226,5 +227,7 @@ STRUCTURE: dict[str, Callable[[Node, list[list[str]]], list[Part]]] = {
     "rename": _rename,
     "union": _union,
     "config": lambda node, names: [(name, 0, name) for name in names[0]],
+    "among": lambda node, names: [(name, 0, name) for name in names[0] if name in names[1]],
+    "overlay": lambda node, names: [(name, int(name in names[1]), name) for name in names[0]],
     "match": _match,
 }

@@ -58,6 +58,10 @@ RECIPES = {
         let values = singular_values(x)
         let kept = cumulate(1 + 0 * raw(values)) <= floor(3 * mean(x > 0, per = tensor))
         merge base + compose(left_vectors(x) * kept, values, right_vectors(x))""",
+    "the changes that make one task of the other": """
+        let x = a - base
+        let onto = product(x, transpose(x)) + identity(product(x, transpose(x))) * norm(x)^2
+        merge base + product(x, solve(x, b - base)) + solve(onto, x) * norm(x)^2""",
     "by the number of dimensions": """
         let x = a - base
         merge base + (if dimensions == 2 then product(product(raw(x), transpose(raw(b - base))), x) else x / 2)""",
@@ -156,6 +160,25 @@ def test_the_cutoff_says_what_counts_as_nothing() -> None:
     x = {"w": torch.diag(torch.tensor([8.0, 4.0, 1.0]))}
     values = [part(f"raw(singular_values(cutoff = {c}, x - origin))", x=x).tolist() for c in (0, 0.125, 0.5)]
     assert values == [[8, 4, 1], [8, 4, 0], [8, 0, 0]]
+
+
+def test_a_system_without_one_solution_has_the_nearest_and_smallest() -> None:
+    x = {"w": torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 2.0]])}
+    y = {"w": torch.tensor([[4.0], [0.0], [2.0]])}
+    made = part("solve(x - origin, y - origin)", x=x, y=y)
+    torch.testing.assert_close(made, torch.tensor([[1.0], [1.0], [1.0]], dtype=torch.float64))
+    assert not part("solve(x - x, y - origin)", x=x, y=y).any()
+
+
+@pytest.mark.parametrize("smallest", [1e-3, 1e-5, 2e-6, 5e-7, 1e-9, 0.0])
+def test_elimination_is_taken_only_where_it_gives_what_the_decomposition_does(smallest: float) -> None:
+    random = torch.Generator().manual_seed(3)
+    turn = torch.linalg.qr(torch.randn(8, 8, generator=random, dtype=torch.float64)).Q
+    other = torch.linalg.qr(torch.randn(8, 8, generator=random, dtype=torch.float64)).Q
+    matrix = turn * torch.cat([torch.linspace(1, 0.5, 7), torch.tensor([smallest])]) @ other
+    given = torch.randn(8, 2, generator=random, dtype=torch.float64)
+    made = part("solve(x - origin, y - origin)", x={"w": matrix}, y={"w": given})
+    torch.testing.assert_close(made, torch.linalg.pinv(matrix, rtol=1e-6) @ given, rtol=1e-6, atol=1e-6)
 
 
 def test_infinities_that_are_allowed_spread_over_their_tensor_only() -> None:

@@ -12,6 +12,9 @@ from torch import Tensor
 
 Matrices = Callable[..., None]
 
+# Beyond this condition elimination in float64 has few digits left, whatever the cutoff.
+ROUNDING = 1e-12
+
 
 def transpose(out: Tensor, x: Tensor) -> None:
     """Rows for columns."""
@@ -69,6 +72,39 @@ def svd(out: Tensor, x: Tensor, *, cutoff: float) -> None:
     out[height + 1 :].copy_(right.T * signs)
 
 
+def solve(out: Tensor, x: Tensor, y: Tensor, *, cutoff: float) -> None:
+    """Of all z [n, k] for which x z comes nearest to y [m, k], the smallest: x [m, n] without what `svd` leaves out.
+
+    A square matrix that certainly has nothing to leave out is solved by elimination, in a third of the time.
+    NaN and infinity in `x` make all of it NaN.
+    """
+    wide, given = x.double(), y.double()
+    if (factors := _factors(wide, cutoff)) is not None:
+        out.copy_(torch.linalg.lu_solve(*factors, given))
+        return
+    (rows, cols), least = wide.shape, min(wide.shape)
+    parts = wide.new_empty(rows + 1 + cols, least)
+    svd(parts, wide, cutoff=cutoff)
+    left, values, right = parts.split([rows, 1, cols])
+    out.copy_((right * torch.where(values == 0, 0.0, 1 / values)) @ (left.T @ given))
+
+
+def _factors(x: Tensor, cutoff: float) -> tuple[Tensor, Tensor] | None:
+    """The factors of a square matrix all of whose singular values are certainly above the cutoff, or None."""
+    if x.shape[0] != x.shape[1]:
+        return None
+    factors, pivots, failed = torch.linalg.lu_factor_ex(x)
+    inverse = torch.linalg.lu_solve(factors, pivots, torch.eye(*x.shape, dtype=x.dtype, device=x.device))
+    certain = not failed and _bound(x) * _bound(inverse) * max(cutoff, ROUNDING) < 1
+    return (factors, pivots) if certain else None
+
+
+def _bound(x: Tensor) -> float:
+    """A number that no singular value of x exceeds."""
+    sums = torch.linalg.norm(x, 1) * torch.linalg.norm(x, torch.inf)
+    return min(float(torch.linalg.norm(x)), float(sums.sqrt()))
+
+
 MATRICES: dict[str, Matrices] = {
     "transpose": transpose,
     "product": product,
@@ -77,4 +113,5 @@ MATRICES: dict[str, Matrices] = {
     "cumulate": cumulate,
     "rows": rows,
     "svd": svd,
+    "solve": solve,
 }

@@ -26,6 +26,13 @@ def product(args: Sequence[Typed], attrs: Attrs) -> Type:
     return Type(Power(left.exponent + right.exponent), Grain.WEIGHT)
 
 
+def solve(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """Powers of change subtract their exponents, as in a division weight by weight."""
+    matrix, right = (_matrix(arg).unit for arg in args)
+    assert isinstance(matrix, Power) and isinstance(right, Power)
+    return Type(Power(right.exponent - matrix.exponent), Grain.WEIGHT)
+
+
 def beside(args: Sequence[Typed], attrs: Attrs) -> Type:
     """What its parts are: matrices of one unit, or lines of one number per column."""
     kinds = {_wide(arg) for arg in args}

@@ -93,6 +93,7 @@ _RECORDS = [
     _op("left_vectors", 1, matrix_rules.vectors, "U of the thin decomposition x = U S V'.", "matrix"),
     _op("singular_values", 1, matrix_rules.values, "S of it, one for each column of U and V.", "matrix"),
     _op("right_vectors", 1, matrix_rules.vectors, "V of it.", "matrix"),
+    _op("solve", 2, matrix_rules.solve, "The smallest z for which the matrix product x z is nearest to y.", "matrix"),
     _op("cumulate", 1, matrix_rules.cumulate, "The sums along each row, from its first value on.", "matrix"),
     # structure
     _op("layer_slice", 1, rules.piece, "The layers `first` up to, not including, `last`, from 0.", "structure"),
@@ -102,6 +103,8 @@ _RECORDS = [
     _op("rename", 1, rules.piece, "The tensors that match `old` under names made from `new`.", "structure"),
     _op("union", None, rules.united, "The tensors of all its parts, which share no name.", "structure"),
     _op("config", 1, rules.configured, "The same Model, with `changes` to the config that goes with it.", "structure"),
+    _op("among", 2, rules.piece, "Only the tensors of x whose names y has too.", "structure"),
+    _op("overlay", 2, rules.united, "The tensors of x, with those of y in place of their namesakes.", "structure"),
     _op("match", None, rules.restructured, "For each tensor, the first of the `arms` that fits.", "structure"),
 ]  # fmt: skip
 

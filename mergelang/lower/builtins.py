@@ -349,6 +349,9 @@ FUNCTIONS: dict[str, Primitive] = {
     "product": Primitive("x y", (), matrices.two("product"), "the matrix product"),
     "beside": Primitive("list", (), matrices.beside, "matrices of as many rows side by side"),
     "leading": Primitive("count x", (), matrices.two("leading"), "the first columns of a matrix, `count` of them"),
+    "solve": Primitive(
+        "x y", ("cutoff",), matrices.decomposed("solve"), "the smallest z for which product(x, z) is nearest to y"
+    ),
     "cumulate": Primitive("x", (), _elementwise("cumulate"), "the sums along each row, from its first value on"),
     **{
         op: Primitive("x", ("cutoff",), matrices.decomposed(op), doc)
@@ -376,6 +379,8 @@ FUNCTIONS: dict[str, Primitive] = {
     "union": Primitive("list", (), structure.union, "the tensors of all parts, which share no name"),
     "config": Primitive("x", ANY, structure.config, "the Model with these entries in its config"),
     "text": Primitive("part ...", (), structure.text, "texts and whole numbers one after the other, as one text"),
+    "among": Primitive("names x", (), structure.among, "only the tensors of x whose names the first has too"),
+    "overlay": Primitive("x y", (), matrices.two("overlay"), "the tensors of x, with those of y over their namesakes"),
     "checkpoint": Primitive("path", (), _open("checkpoint"), "the Model of a folder, a file or a hub name"),
     "adapter": Primitive("path", ("on",), _adapter, "the Delta of a LoRA adapter to the Model that it is `on`"),
     "statistics": Primitive("path", (), _open("fields"), "plain numbers from a file keyed like the model"),

@@ -15,21 +15,31 @@ CUTOFF = Fraction(1, 1_000_000)
 
 def two(op: str) -> Make:
     """A maker of an operation with two arguments."""
-    return lambda a: a.spread(lambda values: a.node(op, a.subject_node(values[0]), a.subject_node(values[1], 1)))
+    return lambda a: a.spread(lambda values: a.node(op, *_nodes(a, values)))
 
 
 def decomposed(op: str) -> Make:
-    """A maker of a part of a decomposition, without what lies below the cutoff."""
+    """A maker of what a decomposition gives, without what lies below the cutoff."""
 
     def make(a: Arguments) -> Value:
-        given = a.options.get("cutoff")
-        cutoff = constant_value(given) if isinstance(given, Node) else CUTOFF
-        if cutoff is None or not 0 <= cutoff < 1:
-            message = "A cutoff is a share of the largest singular value, 0 or more and below 1, known while compiling."
-            raise a.problem("wrong-type", message, a.span, fix=f"{op}(cutoff = 0.000001, {a.spans[0].text})")
-        return a.spread(lambda values: a.node(op, a.subject_node(values[0]), cutoff=cutoff))
+        cutoff = _cutoff(a)
+        return a.spread(lambda values: a.node(op, *_nodes(a, values), cutoff=cutoff))
 
     return make
+
+
+def _nodes(a: Arguments, values: list[Value]) -> list[Node]:
+    return [a.subject_node(value, index) for index, value in enumerate(values)]
+
+
+def _cutoff(a: Arguments) -> Fraction:
+    given = a.options.get("cutoff")
+    cutoff = constant_value(given) if isinstance(given, Node) else CUTOFF
+    if cutoff is None or not 0 <= cutoff < 1:
+        message = "A cutoff is a share of the largest singular value, 0 or more and below 1, known while compiling."
+        subjects = ", ".join(span.text for span in a.spans)
+        raise a.problem("wrong-type", message, a.span, fix=f"{a.call.function}(cutoff = 0.000001, {subjects})")
+    return cutoff
 
 
 def beside(a: Arguments) -> Value:

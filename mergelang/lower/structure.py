@@ -22,6 +22,11 @@ def union(a: Arguments) -> Value:
     return a.node("union", *parts) if len(parts) > 1 else parts[0]
 
 
+def among(a: Arguments) -> Value:
+    """The tensors of the second argument whose names the first has too."""
+    return a.spread(lambda values: a.node("among", a.subject_node(values[1], 1), a.subject_node(values[0])))
+
+
 def text(a: Arguments) -> Value:
     """Texts and whole numbers one after the other."""
     return a.spread(lambda values: "".join(_word(a, index, value) for index, value in enumerate(values)))

@@ -17,7 +17,7 @@ from mergelang.plan.space import Space
 from mergelang.plan.statics import Statics, ZeroDivisor, group_of
 
 RENAMING = ("stack", "layer_slice", "rename", "union")
-CHOOSING = ("match", "select", "drop", "adapter")
+CHOOSING = ("match", "select", "drop", "overlay", "adapter")
 STATISTICS = ("total", "smallest", "largest", "order")
 
 

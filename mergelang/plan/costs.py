@@ -82,7 +82,7 @@ def _task_flops(task: Task, program: Program) -> int:
 
 def matrix_flops(program: Program) -> int:
     """Operations of products and decompositions beyond one per weight: these grow faster than the weights do."""
-    steps = [step for phase in program.phases for step in phase.steps if step.op in ("product", "svd")]
+    steps = [step for phase in program.phases for step in phase.steps if step.op in ("product", "svd", "solve")]
     return sum(_flops(step.op, *(extent(program.kinds[register], 0, 0) for register in step.args)) for step in steps)
 
 
@@ -90,4 +90,6 @@ def _flops(op: str, x: tuple[int, int], y: tuple[int, int] = (0, 0)) -> int:
     if op == "product":
         return 2 * x[0] * x[1] * y[1]
     least = min(x)
+    if op == "solve" and x[0] == x[1]:  # by elimination, which nearly all square matrices allow
+        return 2 * x[0] ** 3 + 2 * x[0] * x[0] * y[1]
     return 4 * x[0] * x[1] * least + 8 * least**3

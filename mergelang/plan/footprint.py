@@ -37,12 +37,19 @@ def block_bytes(program: Program, phase: Phase, shape: tuple[int, int], itemsize
 
 def matrix_bytes(step: Step, kinds: Sequence[str], itemsize: int) -> int:
     """Fresh bytes that a step of linear algebra takes beside its registers."""
-    if step.op not in ("svd", "product", "cumulate"):
+    if step.op not in ("svd", "solve", "product", "cumulate"):
         return 0
     shapes = [extent(kinds[register], 0, 0) for register in (step.out, *step.args)]
-    if step.op != "svd":  # copies in float64, where the registers are not
-        return 0 if itemsize == 8 and step.op == "product" else 8 * sum(map(math.prod, shapes))
+    # Copies in float64, where the registers are not.
+    copies = 0 if itemsize == 8 and step.op == "product" else 8 * sum(map(math.prod, shapes))
+    if step.op in ("product", "cumulate"):
+        return copies
     (rows, cols), least = shapes[1], min(shapes[1])
+    factors = 8 * (rows + 1 + cols) * least
+    return _svd_bytes(rows, cols, least) + (2 * copies + 2 * factors if step.op == "solve" else 0)
+
+
+def _svd_bytes(rows: int, cols: int, least: int) -> int:
     return 8 * (SVD_COPIES * rows * cols + SVD_FACTORS * (rows + cols) * least + SVD_SQUARES * least * least)
 
 

@@ -27,17 +27,22 @@ def matrix_expression(table: Table, node: Node, name: str, space: Space) -> Expr
     matrices = node.args[1:] if node.op == "leading" else node.args
     args = [table.of(arg, name, space) for arg in matrices]
     zeros = [arg.op == "number" and arg.attr("value") == 0 for arg in args]
-    if 0 in shape or all(zeros) or (node.op == "product" and any(zeros)):
+    if 0 in shape or all(zeros) or (node.op in ("product", "solve") and any(zeros)):
         return table.number(0)
     dense = tuple(table.spread(arg, of, name, space) for arg, of in zip(args, matrices, strict=True))
     if node.op in DECOMPOSED:
         return _decomposed(table, node, dense[0], kind, shape)
+    if node.op == "solve":
+        return table.make("solve", dense, kind, shape=shape, cutoff=_cutoff(node))
     return table.make(node.op, dense, kind, shape=shape)
+
+
+def _cutoff(node: Node) -> float:
+    return float(Fraction(str(node["cutoff"])))
 
 
 def _decomposed(table: Table, node: Node, x: Expression, kind: str, shape: tuple[int, int]) -> Expression:
     rows, cols = x.shape
-    cutoff = float(Fraction(str(node["cutoff"])))
-    svd = table.make("svd", (x,), "block", shape=(rows + 1 + cols, min(rows, cols)), cutoff=cutoff)
+    svd = table.make("svd", (x,), "block", shape=(rows + 1 + cols, min(rows, cols)), cutoff=_cutoff(node))
     first = {"left_vectors": 0, "singular_values": rows, "right_vectors": rows + 1}[node.op]
     return table.make("rows", (svd,), kind, shape=shape, first=first)

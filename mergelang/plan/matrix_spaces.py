@@ -61,17 +61,23 @@ SHAPES: dict[str, Callable[[Sequence[Shape], int], Shape]] = {
     "left_vectors": lambda x, width: (*x[0][:-1], least(x[0])),
     "singular_values": lambda x, width: (least(x[0]),),
     "right_vectors": lambda x, width: (view(x[0])[1], least(x[0])),
+    "solve": lambda x, width: (view(x[0])[1], view(x[1])[1]),
     "cumulate": lambda x, width: x[0],
 }
 
 _NEEDS = {
     "product": "`product(x, y)` needs as many columns in `x` as there are rows in `y`:",
     "beside": "Matrices that stand side by side must have as many rows:",
+    "solve": "`solve(x, y)` needs as many rows in `y` as in `x`:",
 }
-_FIXES = {"product": "product(transpose(...), ...)", "beside": "beside([transpose(...), ...])"}
+_FIXES = {
+    "product": "product(transpose(...), ...)",
+    "beside": "beside([transpose(...), ...])",
+    "solve": "solve(..., transpose(...))",
+}
 
 
 def _fit(op: str, shapes: Sequence[Shape]) -> bool:
     if op == "product":
         return view(shapes[0])[1] == view(shapes[1])[0]
-    return op != "beside" or len({view(shape)[0] for shape in shapes}) == 1
+    return op not in ("beside", "solve") or len({view(shape)[0] for shape in shapes}) == 1

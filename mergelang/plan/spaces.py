@@ -19,6 +19,7 @@ from mergelang.plan.adapter_fit import misfit, part_of
 from mergelang.plan.arms import check_pattern, chosen_arms
 from mergelang.plan.matrix_spaces import matrix_space
 from mergelang.plan.mismatch import mismatch, not_disjoint, other_dtypes
+from mergelang.plan.namesakes import among, overlay
 from mergelang.plan.space import Key, Space, float_names, layer_count, space_of, view, wider
 from mergelang.plan.statics import Statics
 from mergelang.problem import Bug, Problem
@@ -30,7 +31,7 @@ def spaces(graph: Graph, inputs: Sequence[Checkpoint]) -> dict[int, Space | None
     """The space of every node that the outputs need; None for numbers, which fit any space.
 
     Raises Problem `tensors-differ`, `shapes-differ`, `dtypes-differ`, `matrices-do-not-fit`, `matches-nothing`,
-    `no-such-layer` and `no-layers`.
+    `no-namesakes`, `no-such-layer` and `no-layers`.
     """
     found: dict[int, Space | None] = {}
     finder = _Finder(graph, inputs, found)
@@ -266,6 +267,17 @@ def _renamed(finder: _Finder, node: Node) -> Space:
     return space_of(keys, frozenset(t for t, k in keys.items() if k.name in space.support))
 
 
+def _among(finder: _Finder, node: Node) -> Space:
+    return among(_need(finder, node, 0), _need(finder, node, 1), finder.place(node))
+
+
+def _overlay(finder: _Finder, node: Node) -> Space:
+    below, above = _need(finder, node, 0), _need(finder, node, 1)
+    total = overlay(below, above, finder.place(node))
+    _join(among(below, above, finder.place(node)), above, Grain.WEIGHT, node, finder)  # for their shapes and dtypes
+    return total
+
+
 def _slice(finder: _Finder, node: Node) -> Space:
     space = _need(finder, node, 0)
     first, last = int(str(node["first"])), int(str(node["last"]))
@@ -339,4 +351,5 @@ _HANDLERS = {
     "input": _input, "fields": _input, "adapter": _adapter, "match": _match, "select": _selected, "drop": _selected,
     "rename": _renamed, "layer_slice": _slice, "stack": _stack, "union": _united,
     "config": _same_tensors,
+    "among": _among, "overlay": _overlay,
 }  # fmt: skip
