@@ -17,13 +17,13 @@ PACKAGE = ROOT / "mergelang"
 DOORS = {
     "lark": ("mergelang.syntax.parse",),
     "networkx": ("mergelang.graph", "mergelang.plan"),
-    "torch": ("mergelang.backends", "mergelang.formats", "mergelang.run", "mergelang.laws"),
+    "torch": ("mergelang.backends", "mergelang.formats", "mergelang.run", "mergelang.laws", "mergelang.stats"),
     "safetensors": ("mergelang.formats",),
     "click": ("mergelang.cli",),
     "hypothesis": ("mergelang.laws",),
     "huggingface_hub": ("mergelang.formats.hub",),
     "xxhash": ("mergelang.run.hashes", "mergelang.formats"),
-    "transformers": (),
+    "transformers": ("mergelang.stats.load",),
     "yaml": (),
 }
 
@@ -40,6 +40,13 @@ MAY_KNOW = {
     "backends": ("mergelang.plan.model", "mergelang.plan.grid", *FACTS),
     "formats": FACTS,
     "run": ("mergelang.plan", "mergelang.backends", "mergelang.formats", "mergelang.__version__", *FACTS),
+    "stats": (
+        "mergelang.formats",
+        "mergelang.run.hashes",
+        "mergelang.backends.device",
+        "mergelang.__version__",
+        *FACTS,
+    ),
 }
 
 # Modules that make the compiler; importing them must not cost the two seconds of torch.
@@ -108,6 +115,11 @@ def test_a_package_knows_its_neighbours_only(package: str) -> None:
 def test_nothing_beneath_the_command_line_knows_it() -> None:
     users = {module for module, names in IMPORTS.items() if any(lies_in(name, ("mergelang.cli",)) for name in names)}
     assert {module for module in users if not lies_in(module, ("mergelang.cli", "mergelang.__main__"))} == set()
+
+
+def test_only_its_command_knows_the_statistics() -> None:
+    users = {module for module, names in IMPORTS.items() if any(lies_in(name, ("mergelang.stats",)) for name in names)}
+    assert {module for module in users if not lies_in(module, ("mergelang.stats", "mergelang.cli.stats"))} == set()
 
 
 def test_the_command_line_computes_nothing() -> None:

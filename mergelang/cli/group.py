@@ -19,9 +19,10 @@ from mergelang.cli.lock import lock
 from mergelang.cli.methods import methods
 from mergelang.cli.plan import plan
 from mergelang.cli.run import run
+from mergelang.cli.stats import stats
 from mergelang.cli.verify import verify
 
-COMMANDS = (compile_, plan, run, verify, lock, check, fmt, laws, explain, methods, inspect, diff)
+COMMANDS = (compile_, plan, run, verify, lock, check, fmt, laws, explain, methods, inspect, diff, stats)
 
 
 class InOrder(Faults):
