@@ -12,6 +12,7 @@ from mergelang.cli.recipes import Size
 
 if TYPE_CHECKING:
     from mergelang.stats.statistic import Statistic
+    from mergelang.stats.write import Written
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -95,7 +96,6 @@ def moments(batch: int, beta: float, **given: object) -> None:
 def _take(statistic: Statistic, given: dict[str, object]) -> None:
     import sys
 
-    from mergelang.inspect import size
     from mergelang.stats.collect import collect, request_of
     from mergelang.stats.progress import shown
 
@@ -103,7 +103,14 @@ def _take(statistic: Statistic, given: dict[str, object]) -> None:
     with shown(sys.stderr, statistic.name) as watch:
         written = collect(statistic, request, watch)
     if not given["quiet"]:
-        tally = written.tally
-        held = f"{written.tensors} tensors ({size(written.nbytes)}), {written.with_values} of them with values"
-        read = f"{tally.documents:,} texts, {tally.tokens:,} tokens"
-        click.echo(f"{request.out}: {held}, from {read}")
+        click.echo(f"{request.out}: {_words(written)}")
+
+
+def _words(written: Written) -> str:
+    from mergelang.inspect import size
+
+    unused = written.tensors - written.with_values
+    none = f", {unused} of them 0, as the model does not use {'it' if unused == 1 else 'them'}," * bool(unused)
+    tally = written.tally
+    texts = f"{tally.documents:,} text{'s' * (tally.documents != 1)}"
+    return f"{written.tensors} tensors ({size(written.nbytes)}){none} from {texts}, {tally.tokens:,} tokens"

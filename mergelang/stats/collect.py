@@ -70,7 +70,8 @@ def _collected(statistic: Statistic, request: Request, source: FileSource, watch
     subject = Subject(loaded.model, source.checkpoint, parameters, summed)
     length = _length(request, loaded)
     reading = Reading(request.data, length, loaded.tokens_of, loaded.vocabulary, watch)
-    settings = {"length": length, "dtype": request.dtype, "limit": request.data.limit}
+    data = {"limit": request.data.limit, "text_field": request.data.text_field}
+    settings = {"length": length, "dtype": request.dtype, **data}
     return write(request.out, Result(statistic, subject, reading, source, settings))
 
 

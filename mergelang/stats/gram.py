@@ -37,30 +37,28 @@ class Gram:
         return {"per_token": self.per_token}
 
     def shapes(self, subject: Subject) -> dict[str, tuple[int, ...]]:
-        """[in, in] for a linear layer's weight. Any other tensor of rows of length n has the matrix 0 of shape [n, 1].
-
-        So a product of a tensor and its matrix has a shape for each tensor of the model, and is 0 where nothing is
-        known.
-        """
-        found: dict[str, tuple[int, ...]] = {}
-        for name, info in subject.checkpoint.tensors.items():
-            found[name] = ((info.shape or (1,))[-1], 1)
-        for name, layer in _linear_layers(subject).items():
-            found[name] = (layer.in_features, layer.in_features)
-        return found
+        """[in, in] for the weight [out, in] of a linear layer, and nothing for other tensors."""
+        return {name: (layer.in_features, layer.in_features) for name, layer in _linear_layers(subject).items()}
 
     def parts(self, subject: Subject, reading: Reading) -> Iterator[Parts]:
         """The matrices, one group of layers after the other, and one pass over the data for each group."""
         for group in _groups(_linear_layers(subject), subject.summed.itemsize, self.memory):
-            sums = {name: _square(layer, subject) for name, layer in group.items()}
-            with torch.no_grad(), _products_added(group, sums):
-                for sequence in reading.sequences():
-                    logits(subject.model, sequence)
-            yield {name: total.div_(reading.tally.tokens) if self.per_token else total for name, total in sums.items()}
+            sums = self._sums(subject, reading, group)
+            yield sums
+            sums.clear()  # whoever took them has written them, and the next group needs their memory
+
+    def _sums(self, subject: Subject, reading: Reading, group: Mapping[str, Linear]) -> Parts:
+        sums = {name: _zeros(layer.in_features, subject) for name, layer in group.items()}
+        with torch.no_grad(), _products_added(group, sums):
+            for sequence in reading.sequences():
+                logits(subject.model, sequence)
+        for total in sums.values():
+            total.div_(reading.tally.tokens if self.per_token else 1)
+        return sums
 
 
-def _square(layer: Linear, subject: Subject) -> Tensor:
-    return torch.zeros((layer.in_features,) * 2, dtype=subject.summed, device=subject.device)
+def _zeros(side: int, subject: Subject) -> Tensor:
+    return torch.zeros(side, side, dtype=subject.summed, device=subject.device)
 
 
 def _linear_layers(subject: Subject) -> dict[str, Linear]:

@@ -86,8 +86,9 @@ def _no_tokenizer(folder: Path, reason: str) -> Problem:
 def _model(transformers: Any, folder: Path, dtype: torch.dtype) -> Any:
     try:
         model, found = transformers.AutoModelForCausalLM.from_pretrained(
-            str(folder), dtype=dtype, local_files_only=True, trust_remote_code=False, output_loading_info=True
-        )
+            str(folder), dtype=dtype, local_files_only=True, trust_remote_code=False, output_loading_info=True,
+            ignore_mismatched_sizes=True,  # which are told by name below, with those that are missing
+        )  # fmt: skip
     # As wide as `Exception`, for the same reason.
     except Exception as error:
         raise _not_loaded(folder, f"transformers says: {_reason(error)}") from None

@@ -41,10 +41,10 @@ class Statistic(Protocol):
         """The options that the values depend on."""
 
     def shapes(self, subject: Subject) -> dict[str, tuple[int, ...]]:
-        """The shape of each value that is saved. What `parts` does not give of them is 0."""
+        """The shapes of all that is saved. What `parts` does not give of them is 0."""
 
     def parts(self, subject: Subject, reading: Reading) -> Iterator[Parts]:
-        """The values, in parts that fit into memory; the data is read at least once for each part."""
+        """The values in parts that fit into memory, each to be used before the next is asked for."""
 
 
 def over_weights(subject: Subject) -> dict[str, tuple[int, ...]]:

@@ -70,8 +70,8 @@ def _put(sink: FileSink, parts: Iterable[Parts]) -> set[str]:
     """Writes the parts; the names that were in them."""
     found: set[str] = set()
     for part in parts:
-        for name, value in part.items():
-            sink.write(name, 0, _bytes(name, value))
+        for name in part:
+            sink.write(name, 0, _bytes(name, part[name]))
         found |= part.keys()
     return found
 
