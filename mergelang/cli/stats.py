@@ -26,8 +26,13 @@ OPTIONS = (
     click.option(
         "--length", type=click.IntRange(2), help="Cut texts into so many tokens.  [default: 512, or the model's most]"
     ),
-    click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Where to run the model."),
-    click.option("--dtype", type=click.Choice(DTYPES, case_sensitive=False), default="F32", help="Run the model so."),
+    click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Where to run.  [default: cpu]"),
+    click.option(
+        "--dtype",
+        type=click.Choice(DTYPES, case_sensitive=False),
+        default="F32",
+        help="Run the model so; sums are float32, or float64 with F64.  [default: F32]",
+    ),
     click.option("-q", "--quiet", is_flag=True, help="Say nothing about what is right."),
 )
 
@@ -87,7 +92,7 @@ def gram(per_token: bool, memory: int | None, **given: object) -> None:
 )
 @data_options
 def moments(batch: int, beta: float, **given: object) -> None:
-    """The second moments that Adam keeps, for OTA merging and Fast Fisher Grafting."""
+    """Adam's second moments, for OTA merging and Fast Fisher Grafting."""
     from mergelang.stats.moments import Moments
 
     _take(Moments(batch, beta), given)

@@ -18,7 +18,7 @@ from mergelang.formats.open import open_source
 from mergelang.problem import Problem, nothing_at
 from mergelang.span import FileSpot
 from mergelang.stats.documents import Data, documents
-from mergelang.stats.load import Loaded, load
+from mergelang.stats.load import Loaded, load, not_loaded
 from mergelang.stats.names import parameters_of
 from mergelang.stats.sequences import Reading, Tally
 from mergelang.stats.statistic import Statistic, Subject
@@ -55,6 +55,7 @@ def collect(statistic: Statistic, request: Request, watch: Callable[[Tally], Non
     check_device(request.device)
     _check_name(request.out)
     next(documents(request.data), None)  # what is wrong with the first text is told before a model is loaded
+    _check_folder(request.model)
     source = open_source(str(request.model), Path.cwd(), nothing_at(f"--model {request.model}"))
     try:
         check_target(request.out, [source.checkpoint], 0, nothing_at(f"-o {request.out}"))
@@ -70,8 +71,9 @@ def _collected(statistic: Statistic, request: Request, source: FileSource, watch
     subject = Subject(loaded.model, source.checkpoint, parameters, summed)
     length = _length(request, loaded)
     reading = Reading(request.data, length, loaded.tokens_of, loaded.vocabulary, watch)
-    data = {"limit": request.data.limit, "text_field": request.data.text_field}
-    settings = {"length": length, "dtype": request.dtype, **data}
+    settings: dict[str, object] = {
+        "length": length, "dtype": request.dtype, "limit": request.data.limit, "text_field": request.data.text_field,
+    }  # fmt: skip
     return write(request.out, Result(statistic, subject, reading, source, settings))
 
 
@@ -81,6 +83,14 @@ def _length(request: Request, loaded: Loaded) -> int:
         message = f"Sequences are to have {request.length:,} tokens, and this model was made for {longest:,} at most."
         raise Problem("sequence-too-long", message, nothing_at("--length"), fix=f"--length {longest}")
     return request.length or min(USUAL_LENGTH, longest)
+
+
+def _check_folder(model: Path) -> None:
+    """Raises `model-not-loaded` for what is no folder of a whole model; nothing is looked for on the hub."""
+    if not model.is_dir():
+        raise not_loaded(model, "there is no such folder" if not model.exists() else "it is no folder")
+    if (model / "adapter_config.json").exists() and not (model / "config.json").exists():
+        raise not_loaded(model, "it holds an adapter, whose model is elsewhere")
 
 
 def _check_name(out: Path) -> None:

@@ -91,13 +91,13 @@ def _model(transformers: Any, folder: Path, dtype: torch.dtype) -> Any:
         )  # fmt: skip
     # As wide as `Exception`, for the same reason.
     except Exception as error:
-        raise _not_loaded(folder, f"transformers says: {_reason(error)}") from None
+        raise not_loaded(folder, f"transformers says: {_reason(error)}") from None
     # What is missing would be made up at random, with no more than a warning.
     made_up = sorted({str(name) for kind in ("missing_keys", "mismatched_keys") for name in _names(found[kind])})
     if made_up:
         more = f" and {len(made_up) - _MOST_NAMED} more" * (len(made_up) > _MOST_NAMED)
         named = ", ".join(escaped(name) for name in made_up[:_MOST_NAMED])
-        raise _not_loaded(folder, f"the folder has no weights that fit {named}{more}")
+        raise not_loaded(folder, f"the folder has no weights that fit {named}{more}")
     return model
 
 
@@ -106,9 +106,10 @@ def _names(found: Any) -> list[str]:
     return [one[0] if isinstance(one, tuple) else one for one in found]
 
 
-def _not_loaded(folder: Path, reason: str) -> Problem:
-    message = f"This folder is no causal language model that transformers can run: {reason}."
-    fix = "--model DIR   # a folder with config.json, a tokenizer and all weights, as `save_pretrained` writes it"
+def not_loaded(folder: Path, reason: str) -> Problem:
+    """The Problem `model-not-loaded`."""
+    message = f"This is no causal language model that can be run: {reason}."
+    fix = "--model DIR   # a local folder with config.json, a tokenizer and all weights"
     return Problem("model-not-loaded", message, FileSpot(str(folder)), fix=fix)
 
 

@@ -107,7 +107,16 @@ def test_models(llama: Path, texts: Path, tmp_path: Path, change: Change, slug: 
 
 
 def test_a_model_that_is_not_there(texts: Path) -> None:
-    holds(told(texts.parent / "none", texts), "not-found", "--model")
+    holds(told(texts.parent / "none", texts), "model-not-loaded", "there is no such folder")
+    holds(told(Path("org/name"), texts), "model-not-loaded", "there is no such folder")  # the hub is not asked
+    holds(told(texts, texts), "model-not-loaded", "it is no folder")
+
+
+def test_an_adapter(texts: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "lora"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text("{}")
+    holds(told(folder, texts), "model-not-loaded", "adapter")
 
 
 def test_a_name_that_is_no_safetensors_file(llama: Path, texts: Path) -> None:
