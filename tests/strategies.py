@@ -126,6 +126,7 @@ class Builder:
             lambda: self.add("product", self.between(self.leading(width, field), self.leading(width, other)), change),
             lambda: self.add("cumulate", change),
             lambda: self.put_together(change),
+            lambda: self.solved(field, change),
         )
 
     def leading(self, width: Node, field: Node) -> Node:
@@ -142,6 +143,14 @@ class Builder:
             for op in ("left_vectors", "singular_values", "right_vectors")
         )
         return self.between(self.add("mul", left, values), right)
+
+    def solved(self, field: Node, change: Node) -> Node:
+        """A system that has one solution, whatever the field: more than half of it is the identity."""
+        square = self.between(field, field)
+        ones = self.add("add", self.add("mul", self.graph.constant(0), square), self.graph.constant(1))
+        places = self.add("cumulate", ones)
+        diagonal = self.add("eq", places, self.add("transpose", self.add("cumulate", self.add("transpose", ones))))
+        return self.add("solve", self.add("add", square, diagonal), change, cutoff=Fraction(1, 10**9))
 
     def task(self) -> Node:
         return self.add("sub", self.leaf(self.draw(st.sampled_from([A, B]))), self.leaf(BASE))
@@ -329,6 +338,8 @@ def _reshapes(graph: Graph, draw: Draw, layers: int) -> Reshape | None:
         lambda node: graph.add("select", node, patterns=("layers.**", "head"), at=PLACE),
         lambda node: graph.add("drop", node, patterns=("layers.*.b",), at=PLACE),
         renamed,
+        lambda node: graph.add("among", node, sliced(node, 0, last), at=PLACE),
+        lambda node: graph.add("overlay", node, sliced(node, 0, last), at=PLACE),
         lambda node: graph.add("union", sliced(node, 0, last), renamed(sliced(node, first, layers)), at=PLACE),
     ]
     return draw(st.sampled_from(ways))

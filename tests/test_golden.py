@@ -65,13 +65,13 @@ def _stored(path: Path) -> Path:
 
 
 def _fields(saved: Weights) -> dict[str, Weights]:
-    """`mask/m0/...` as the field `mask0`, `prob/m0/...` as `prob0`, `fisher/base/...` as `fisher_base`, `gram` too."""
+    """`mask/m0/...` as the field `mask0`, `prob/m0/...` as `prob0`, `fisher/base/...` as `fisher_base`, and so on."""
     fields: dict[str, Weights] = {}
     for key, value in saved.items():
         family, owner, tensor = [*key.split("/", 2), ""][:3]
         if family in ("mask", "prob"):
             fields.setdefault(family + owner.removeprefix("m"), {})[tensor] = value.float()
-        elif family in ("fisher", "gram"):
+        elif family in ("fisher", "gram", "moments"):
             fields.setdefault(f"{family}_{owner}", {})[tensor] = value.float()
     return fields
 
