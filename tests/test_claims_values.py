@@ -135,6 +135,21 @@ def test_the_dtype_stays_that_of_the_inputs() -> None:
     assert {x.dtype for x in tensors("merge mean([math, code])", three_on_a_base()).values()} == {torch.float32}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "merge math + raw(wide - origin) * (code - math)",
+        "merge math + product(code - math, transpose(product(raw(wide - origin), transpose(raw(wide - origin)))))",
+        "merge fisher([raw(wide - origin)^2, raw(wide - origin)^2], [math, code])",
+    ],
+)
+def test_numbers_that_scale_weights_say_nothing_of_their_dtype(text: str) -> None:
+    square = {"w": torch.eye(4)}
+    models = {"math": in_bf16({"m": square})["m"], "code": in_bf16({"m": square})["m"], "wide": square}
+    assert tensors(text, models)["w"].dtype == torch.bfloat16
+    assert tensors("field(raw(wide - origin) * 2)", {"wide": square})["w"].dtype == torch.float32
+
+
 FIRST = 150_001  # past two chunks of a tensor, and in the middle of a row
 
 

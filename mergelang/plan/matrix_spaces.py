@@ -13,6 +13,7 @@ from mergelang.graph.node import Node
 from mergelang.plan.mismatch import listed, shown
 from mergelang.plan.space import Key, Space, view, wider
 from mergelang.plan.statics import Statics
+from mergelang.plan.storage import weights_among
 from mergelang.problem import Problem
 from mergelang.scalars import as_float
 from mergelang.span import Place
@@ -27,9 +28,10 @@ def matrix_space(node: Node, spaces: Sequence[Space], statics: Statics, place: P
     """
     keys: dict[str, Key] = {}
     unfit: list[str] = []
+    weights = weights_among(node.args[-len(spaces) :], spaces)
     for name, key in spaces[0].keys.items():
         shapes = [space.keys[name].shape for space in spaces]
-        dtype = reduce(wider, (space.keys[name].dtype for space in spaces))
+        dtype = reduce(wider, (space.keys[name].dtype for space in weights))
         if key.is_float and not _fit(node.op, shapes):
             unfit.append(f"    {name}: {' and '.join(map(shown, shapes))}")
         width = _width(node, name, spaces[0], statics) if node.op == "leading" else 0

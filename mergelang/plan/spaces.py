@@ -22,6 +22,7 @@ from mergelang.plan.mismatch import mismatch, not_disjoint, other_dtypes
 from mergelang.plan.namesakes import among, overlay
 from mergelang.plan.space import Key, Space, float_names, layer_count, space_of, view, wider
 from mergelang.plan.statics import Statics
+from mergelang.plan.storage import stored_as, weights_among
 from mergelang.problem import Bug, Problem
 from mergelang.span import Place as SourcePlace
 from mergelang.span import narrowed
@@ -82,7 +83,8 @@ class _Finder:
         for arg, none in found:
             if none is None:
                 self.check_numbers(arg, total)
-        return total
+        weights = weights_among([arg for arg, _ in own], [space for _, space in own])
+        return total if len(weights) == len(own) else stored_as(total, weights)
 
     def matrix(self, node: Node) -> Space:
         """The space of a matrix operation. What `leading` counts is no matrix, so it is not asked for its space."""
