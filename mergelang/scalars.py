@@ -102,6 +102,7 @@ SCALAR_KERNELS: dict[str, ScalarKernel] = {
     "arccos": arccos,
     "floor": floor,
     "raw": lambda x: x,
+    "point": lambda x: x,
     "fill": lambda x: x,
     "add": lambda x, y: x + y,
     "sub": lambda x, y: x - y,

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 from oracle_lines import (
+    COUNTS,
     ELEMENTWISE,
-    FACTORS,
     GATHERS,
     INPUTS,
     MATRICES,
@@ -100,8 +100,6 @@ def home(run: Run, node: Node) -> Space | None:
 def _find_home(run: Run, node: Node) -> Space | None:
     if node.op in ("input", "fields"):
         return tuple((name, tuple(x.shape)) for name, x in run.models[node["index"]].items())
-    if node.op in FACTORS:
-        return tuple((name, tuple(x.shape)) for name, x in _sides(run, node).items())
     if node.op in STRUCTURE:
         return _structured_home(run, node)
     if node.op in GATHERS:
@@ -138,7 +136,7 @@ def _structured_home(run: Run, node: Node) -> Space | None:
 
 def _matrix_home(run: Run, node: Node) -> Space | None:
     """The names of the matrices, and the rows and columns that come out; integers stay as they are."""
-    space = home(run, node.args[-1] if node.op == "leading" else node.args[0])
+    space = home(run, node.args[COUNTS.get(node.op, 0)])
     if space is None:
         return None
     made, kept = _matrix(run, node, space)[0], node.op in ROWS_KEPT
@@ -193,18 +191,6 @@ def _input(run: Run, node: Node, space: Space) -> Evaluated:
     return {name: shaped.get(name, zero()) for name, _ in space}, set(shaped)
 
 
-def _sides(run: Run, node: Node) -> Values:
-    """A factor of each tensor's change, with no columns or no rows where the adapter has none."""
-    held, left = run.models[node["index"]], node["side"] == "left"
-    none = {name: (*shape[:-1], 0) if left else (0, *shape[-1:]) for name, shape in home(run, node.args[0]) or ()}
-    return {name: held.get(f"{name} {node['side']}", torch.zeros(shape)).double() for name, shape in none.items()}
-
-
-def _factor(run: Run, node: Node, space: Space) -> Evaluated:
-    held = run.models[node["index"]]
-    return _sides(run, node), {name for name, _ in space if f"{name} {node['side']}" in held}
-
-
 def _from_headers(run: Run, node: Node, space: Space) -> Evaluated:
     places = layer_map([name for name, _ in space])
     return {name: number(SOURCES[node.op](node, places[name], shape)) for name, shape in space}, {
@@ -241,9 +227,9 @@ def _ranking(run: Run, node: Node, space: Space) -> Evaluated:
 
 
 def _random(run: Run, node: Node, space: Space) -> Evaluated:
-    chances, of = (seen(run, arg, space) for arg in node.args)
+    *chances, of = (seen(run, arg, space) for arg in node.args)
     drawn = [(name, shape) for name, shape in space if of.values[name].is_floating_point()]
-    masks = {name: RANDOM[node.op](node, name, shape, chances.values[name]) for name, shape in drawn}
+    masks = {name: RANDOM[node.op](node, name, shape, *(one.values[name] for one in chances)) for name, shape in drawn}
     return {name: masks.get(name, of.values[name]) for name, _ in space}, of.support
 
 
@@ -307,7 +293,7 @@ def _matrix(run: Run, node: Node, space: Space) -> Evaluated:
         here = [arg.values[name] for arg in args]
         whole = [x for x in here if not x.is_floating_point()]
         values[name] = whole[0] if whole else MATRICES[node.op](node, *here)
-    supports = [arg.support for arg in args[node.op == "leading" :]]
+    supports = [arg.support for arg in args[COUNTS.get(node.op, 0) :]]
     joined = frozenset.union if node.op == "beside" else frozenset.intersection
     return values, joined(*map(frozenset, supports))
 
@@ -334,7 +320,6 @@ def _of(values: Values, node: Node, name: str) -> Tensor:
 
 _EVALUATORS: list[tuple[Collection[str], Callable[[Run, Node, Space], Evaluated]]] = [
     (INPUTS, _input),
-    (FACTORS, _factor),
     (SOURCES, _from_headers),
     (ELEMENTWISE, _elementwise),
     (MATRICES, _matrix),

@@ -64,7 +64,6 @@ SOURCES: dict[str, Callable[[Node, LayerPlace | None, tuple[int, ...]], Any]] = 
     "dimensions": lambda node, place, shape: len(shape),
 }
 INPUTS = frozenset(["input", "adapter", "fields"])
-FACTORS = frozenset(["factor"])
 
 
 def _power(x: Tensor, exponent: float) -> Tensor:
@@ -86,6 +85,7 @@ ELEMENTWISE: dict[str, Callable[..., Tensor]] = {
     "arccos": lambda node, x: x.clamp(-1, 1).arccos(),
     "floor": lambda node, x: x.floor(),
     "raw": lambda node, x: x,
+    "point": lambda node, x: x,
     "add": lambda node, x, y: x + y,
     "sub": lambda node, x, y: x - y,
     "mul": lambda node, x, y: x * y,
@@ -121,13 +121,16 @@ def _rank(node: Node, x: Tensor) -> Tensor:
 RANKING: dict[str, Callable[[Node, Tensor], Tensor]] = {"rank": _rank}
 
 
+def _uniform(node: Node, name: str, shape: tuple[int, ...]) -> Tensor:
+    return natural(uniform(seed_for(node, name), 0, prod(shape)).double(), Grain.WEIGHT, shape)
+
+
 def _chance(node: Node, name: str, shape: tuple[int, ...], chances: Tensor) -> Tensor:
-    drawn = uniform(seed_for(node, name), 0, prod(shape)).double()
-    return (natural(drawn, Grain.WEIGHT, shape) < chances).double()
+    return (_uniform(node, name, shape) < chances).double()
 
 
 PLACED = frozenset(["earlier", "before"])
-RANDOM: dict[str, Callable[[Node, str, tuple[int, ...], Tensor], Tensor]] = {"chance": _chance}
+RANDOM: dict[str, Callable[..., Tensor]] = {"chance": _chance, "uniform": _uniform}
 GATHERS = frozenset([*STATISTICS, *RANKING, *RANDOM, *PLACED])
 
 
@@ -152,8 +155,10 @@ MATRICES: dict[str, Callable[..., Tensor]] = {
     "right_vectors": lambda node, x: _decomposed(node, x)[2],
     "solve": lambda node, x, y: torch.linalg.pinv(x, rtol=float(node["cutoff"])) @ y,
     "cumulate": lambda node, x: x.cumsum(1),
+    "zeros": lambda node, *args: torch.zeros([int(n.flatten()[0]) for n in args[:-1]], dtype=torch.float64),
 }
 # Matrices with the rows of their first argument, in the dimensions in which it has them.
+COUNTS = {"leading": 1, "zeros": -1}  # the first argument that is no count of columns or the like
 ROWS_KEPT = frozenset(["product", "beside", "leading", "left_vectors", "cumulate"])
 
 
@@ -219,18 +224,6 @@ def arm_fits(kind: str, what: list[Any], name: str, place: LayerPlace | None) ->
     return kind == "else" or any(matches(pattern, name) for pattern in what)
 
 
-def _lora(node: Node, names: list[list[str]]) -> list[Part]:
-    """The factors that are there, under PEFT's names, and what is stored whole."""
-    parts: list[Part] = []
-    for name in names[0]:
-        module, turned = name.removesuffix(".weight"), bool(node["transposed"])
-        parts += [
-            (f"base_model.model.{module}.lora_A.weight", 2 if turned else 1, name),
-            (f"base_model.model.{module}.lora_B.weight", 3 if turned else 0, name),
-        ]
-    return parts + [(f"base_model.model.{name}", 4, name) for name in (names[4] if len(names) > 4 else [])]
-
-
 # Each says, from the names that the arguments have, where every tensor of the result comes from.
 STRUCTURE: dict[str, Callable[[Node, list[list[str]]], list[Part]]] = {
     "layer_slice": _layer_slice,
@@ -243,5 +236,4 @@ STRUCTURE: dict[str, Callable[[Node, list[list[str]]], list[Part]]] = {
     "among": lambda node, names: [(name, 0, name) for name in names[0] if name in names[1]],
     "overlay": lambda node, names: [(name, int(name in names[1]), name) for name in names[0]],
     "match": _match,
-    "lora": _lora,
 }

@@ -81,6 +81,7 @@ class Builder:
             lambda: self.blend(deep),
             lambda: self.add("choose", self.field(deep - 1), self.model(deep - 1), self.model(deep - 1)),
             lambda: self.match(self.model, deep, zero=False),
+            lambda: self.add("point", self.field(deep - 1)),
             lambda: self.add("config", self.model(deep - 1), changes=(("experts", "2"),)),
         )
 
@@ -202,7 +203,13 @@ class Builder:
             lambda: self.match(self.field, deep, zero=True),
             lambda: self.add(self.one_of("select", "drop"), self.field(inner), patterns=self.patterns()),
             self.mask_by_chance,
+            lambda: self.add("add", self.zeros(), self.field(inner)),
         )
+
+    def zeros(self) -> Node:
+        """Zeros in the shape of the model's tensors, seen as matrices."""
+        task = self.task()
+        return self.add("zeros", *(self.add("size", task, per=per) for per in ("column", "row")), task)
 
     def scores(self) -> Node:
         """The scores, or where `select` shortens Models but only empties Fields, numbers made from a Model."""
@@ -221,7 +228,11 @@ class Builder:
             return self.add("sign", self.task())
         chance = self.pick(lambda: self.constant(0, 8), lambda: self.add("depth"))
         task = self.task()
-        return self.add("chance", chance, task, seed=self.draw(st.integers(0, 3)), of=meaning([task]))
+        drawn = {"seed": self.draw(st.integers(0, 3)), "of": meaning([task])}
+        return self.pick(
+            lambda: self.add("chance", chance, task, **drawn),
+            lambda: self.add("uniform", task, **drawn),
+        )
 
     def mask_by_place(self, deep: int) -> Node:
         """1 for the first weights of a tensor, a layer or the model."""

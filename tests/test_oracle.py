@@ -64,6 +64,7 @@ BY_HAND: dict[str, tuple[list[list[float]], dict[str, Fraction], list[float]]] =
     "arccos": ([[1, 0, -1, 1.5, -7]], {}, [0, pi / 2, pi, 0, pi]),
     "floor": ([[1.5, -1.5, 2]], {}, [1, -2, 2]),
     "raw": ([[1.5, -2]], {}, [1.5, -2]),
+    "point": ([[1.5, -2]], {}, [1.5, -2]),
     "add": ([[1, 2], [3, -5]], {}, [4, -3]),
     "sub": ([[1, 2], [3, -5]], {}, [-2, 7]),
     "mul": ([[1, 2], [3, -5]], {}, [3, -10]),
@@ -379,8 +380,7 @@ def test_every_operation_comes_up_in_generated_graphs() -> None:
         met.update(node.op for node in in_order(case[0].roots()))
 
     meet()
-    # An adapter's factors are not of a toy's shapes: tests/test_adapter_factors.py meets them in files.
-    assert set(OPS) - met == {"factor", "lora"}
+    assert set(OPS) - met == set()
 
 
 @settings(deadline=None, max_examples=100)

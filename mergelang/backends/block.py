@@ -111,6 +111,8 @@ class _Binder:
         temps = self.layout.temps[index]
         if step.op == "chance":
             return [self._chance(step)]
+        if step.op == "uniform":
+            return [self._uniform(step)]
         if step.op == "first":
             return [self._first(step)]
         if step.op in FUSED:
@@ -239,6 +241,17 @@ class _Binder:
             draws = frame.scratch.take("draws", block.numel(), block.dtype)
             fill_uniform(draws, frame.seeds[seed], frame.start, words, spare)
             torch.lt(draws.view(block.shape), share, out=block)
+
+        return run
+
+    def _uniform(self, step: Step) -> Action:
+        out, seed = self.flat(step.out), int(step.attrs["seed"])
+
+        def run(frame: Frame) -> None:
+            block = out(frame)
+            words = frame.scratch.take("words", block.numel(), torch.int32)
+            spare = frame.scratch.take("spare", block.numel(), torch.int32)
+            fill_uniform(block.view(-1), frame.seeds[seed], frame.start, words, spare)
 
         return run
 

@@ -132,6 +132,7 @@ KERNELS: dict[str, Kernel] = {
     "cos": _one(torch.cos),
     "floor": _one(torch.floor),
     "raw": Kernel(copy),
+    "point": Kernel(copy),
     "fill": Kernel(copy),
     "sqrt": Kernel(square_root),
     "log": Kernel(logarithm, temps=2),

@@ -41,7 +41,6 @@ _RECORDS = [
     _op("constant", 0, rules.fixed(CONSTANT), "An exact number.", "headers"),
     _op("input", 0, rules.fixed(MODEL), "The Model of one input.", reads=True),
     _op("adapter", 1, rules.change_of, "The Delta that a low-rank adapter makes of a Model.", reads=True),
-    _op("factor", 1, matrix_rules.factor, "The left or the right factor of an adapter's change.", reads=True),
     _op("fields", 0, rules.fixed(FIELD), "Plain numbers from a file keyed like the model.", reads=True),
     _op("origin", 0, rules.fixed(MODEL), "The Model whose weights are all zero.", "headers"),
     _op("depth", 0, rules.fixed(NUMBER), "0 at the first layer, 1 at the last, 0 outside the layers.", "headers"),
@@ -62,6 +61,7 @@ _RECORDS = [
     _op("arccos", 1, rules.plain, "The angle whose cosine is x, with x first brought into -1..1.", "elementwise"),
     _op("floor", 1, rules.plain, "The largest whole number not above x.", "elementwise rising"),
     _op("raw", 1, rules.raw, "x without its unit.", "elementwise rising"),
+    _op("point", 1, rules.point, "The Model whose weights are these plain numbers.", "elementwise rising"),
     _op("add", 2, rules.add, "x + y", "elementwise commutative"),
     _op("sub", 2, rules.sub, "x - y", "elementwise"),
     _op("mul", 2, rules.mul, "x * y", "elementwise commutative"),
@@ -84,6 +84,8 @@ _RECORDS = [
     _op("size", 1, rules.count, "How many values there are.", "statistic headers"),
     _op("rank", 1, rules.ranks, "Each value's place from 0 in ascending order; equals keep their order.", "ranking"),
     _op("chance", 2, rules.chance, "1 with chance x for each weight of y, else 0.", "random", reads=True),
+    _op("uniform", 1, rules.draws, "A random number from 0 up to 1 for each weight of x.", "random", reads=True),
+    _op("zeros", None, rules.zeros, "0, under the names of y and in the shape x1, x2, ...", "placed", reads=True),
     _op("earlier", 2, rules.earlier, "1 for the first x weights of a tensor of y, else 0.", "placed", reads=True),
     _op("before", 1, rules.before, "How many weights the reach holds in tensors of earlier names.", "placed headers"),
     # whole matrices: a tensor is seen as rows of its last dimension
@@ -106,7 +108,6 @@ _RECORDS = [
     _op("config", 1, rules.configured, "The same Model, with `changes` to the config that goes with it.", "structure"),
     _op("among", 2, rules.piece, "Only the tensors of x whose names y has too.", "structure"),
     _op("overlay", 2, rules.united, "The tensors of x, with those of y in place of their namesakes.", "structure"),
-    _op("lora", None, matrix_rules.lora, "Two factors as an adapter's tensors.", "structure"),
     _op("match", None, rules.restructured, "For each tensor, the first of the `arms` that fits.", "structure"),
 ]  # fmt: skip
 

@@ -219,6 +219,13 @@ def raw(args: Sequence[Typed], attrs: Attrs) -> Type:
     return Type(PLAIN, args[0].type.grain)
 
 
+def point(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """A Model: plain numbers, one for each weight, have no place until they are given one."""
+    piece((args[0],), attrs)
+    plain(args, attrs)
+    return Type(Place(ONE), Grain.WEIGHT)
+
+
 def plain(args: Sequence[Typed], attrs: Attrs) -> Type:
     """Plain numbers to plain numbers."""
     if args[0].type.unit != PLAIN:
@@ -344,6 +351,22 @@ def chance(args: Sequence[Typed], attrs: Attrs) -> Type:
     """A mask with one number per weight, by a plain chance."""
     plain(args[:1], attrs)
     return Type(PLAIN, Grain.WEIGHT)
+
+
+def draws(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """Plain numbers, one per weight."""
+    piece(args, attrs)
+    return Type(PLAIN, Grain.WEIGHT)
+
+
+def zeros(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """Plain numbers under the names of the last argument; the others say how long each dimension is."""
+    *lengths, subject = args
+    for length in lengths:
+        if length.type.unit != PLAIN or length.reads:
+            message = "How long a dimension is must be a number that is known before weights are read."
+            raise IllTyped("width-not-known", message)
+    return draws((subject,), attrs)
 
 
 def earlier(args: Sequence[Typed], attrs: Attrs) -> Type:

@@ -7,17 +7,14 @@ A primitive here is one node or a fixed shape of a few; whatever can be written 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 
-from mergelang.graph.meaning import meaning
-from mergelang.graph.node import Attr, Node, constant_value
-from mergelang.graph.types import Grain, is_plain
-from mergelang.lower import adapters, calls, expressions, lists, matrices, structure
+from mergelang.graph.node import Attr, Node
+from mergelang.lower import calls, draws, expressions, lists, matrices, structure
 from mergelang.lower.call import Arguments, Make
-from mergelang.lower.coerce import SCOPE_WORDS, in_range
+from mergelang.lower.coerce import SCOPE_WORDS
 from mergelang.lower.near import nearest
 from mergelang.lower.rewrite_text import with_wildcards_of
-from mergelang.lower.values import Saved, ScopeWord, Value
+from mergelang.lower.values import Saved, ScopeWord, Value, describe_value
 from mergelang.lower.world import Scope, World
 from mergelang.span import Span
 from mergelang.syntax import tree
@@ -81,7 +78,7 @@ def _with_as_many(world: World, call_: tree.Call, names: list[str]) -> str:
     examples, given = world.maker.examples, [a.value for a in call_.arguments if a.name is None]
     of = {
         "path": '"path/to/model"', "pattern": '"**.mlp.**"', "old": '"model.*"', "new": '"*"', "choices": '["a", "b"]',
-        "text": '"a"', "share": "50%", "place": "0", "start": "0", "step": "average",
+        "text": '"a"', "share": "50%", "place": "0", "shape": "[8]", "start": "0", "step": "average",
         "list": examples.of("Delta", 1), "pieces": f"[{examples.tuned()}[0..2]]",
     }  # fmt: skip
     subjects: list[str] = []
@@ -200,23 +197,6 @@ def _mean(a: Arguments) -> Value:
     return a.spread(mean)
 
 
-def _chance(a: Arguments) -> Value:
-    seed = a.options.get("seed")
-    known = constant_value(seed) if isinstance(seed, Node) else Fraction(0)
-    if known is None or known.denominator != 1:
-        fix = f"chance({a.spans[0].text}, {a.spans[1].text}, seed = 1)"
-        raise a.problem("wrong-type", "A seed is a whole number known while compiling.", a.span, fix)
-
-    def draw(values: list[Value]) -> Value:
-        share, subject = a.subject_node(values[0]), a.subject_node(values[1], 1)
-        if is_plain(share.type) and share.type.grain <= Grain.TENSOR:
-            in_range(a.world.maker, share, "Share", a.spans[0], f"The chance `{a.spans[0].text}`")
-        # What is masked is written into the node before any pass rewrites it, so that no pass can change a draw.
-        return a.node("chance", share, subject, seed=int(known), of=meaning([subject]))
-
-    return a.spread(draw)
-
-
 # ---- words
 
 
@@ -307,6 +287,18 @@ def _open(kind: str) -> Make:
     return lambda a: a.world.open(kind, a.text(0), a.span, said=a.spans[0])
 
 
+def _adapter(a: Arguments) -> Value:
+    model, ref = a.options.get("on"), a.text(0)
+    fix = f'adapter("{ref}", on = {a.world.maker.examples.base()})'
+    if model is None:
+        message = "An adapter is a change to the Model it was trained on, and it must be said which one that is."
+        raise a.problem("adapter-needs-model", message, a.span, fix)
+    if not isinstance(model, Node):
+        message = f"An adapter is a change to the Model it was trained on, and `on` is {describe_value(model)}."
+        raise a.problem("adapter-needs-model", message, a.span, fix)
+    return a.world.open("adapter", ref, a.span, model, said=a.spans[0])
+
+
 def _saved(kind: str) -> Make:
     return lambda a: a.spread(lambda values: Saved(kind, a.subject_node(values[0])))
 
@@ -318,7 +310,7 @@ FUNCTIONS: dict[str, Primitive] = {
             "abs": "|x|", "sign": "-1, 0 or 1", "sqrt": "the square root", "exp": "e to the power x",
             "log": "the natural logarithm", "tanh": "the hyperbolic tangent", "sin": "the sine", "cos": "the cosine",
             "arccos": "the angle whose cosine is x", "floor": "the largest whole number not above x",
-            "raw": "x without its unit",
+            "raw": "x without its unit", "point": "the Model whose weights are these plain numbers",
         }.items()
     },
     "max": Primitive("x ...", (), _extreme("maximum"), "the largest of its arguments, or across a list"),
@@ -331,7 +323,9 @@ FUNCTIONS: dict[str, Primitive] = {
     "size": Primitive("x", ("per",), _statistic("size"), "how many values the reach holds"),
     "rank": Primitive("x", ("per",), _statistic("rank"), "each value's place from 0 in ascending order"),
     "order": Primitive("place x", ("per",), _order, "the value at that place, from 0, in ascending order"),
-    "chance": Primitive("share x", ("seed",), _chance, "1 with that chance for each weight of x, else 0"),
+    "chance": Primitive("share x", ("seed",), draws.chance, "1 with that chance for each weight of x, else 0"),
+    "uniform": Primitive("x", ("seed",), draws.uniform, "a random number from 0 up to 1 for each weight of x"),
+    "zeros": Primitive("shape x", (), draws.zeros, "0 under the names of x, in a shape of its own"),
     "earlier": Primitive("number x", ("per",), _earlier, "1 for the first weights of x, so many of them, else 0"),
     "transpose": Primitive("x", (), _elementwise("transpose"), "rows for columns"),
     "product": Primitive("x y", (), matrices.two("product"), "the matrix product"),
@@ -370,12 +364,8 @@ FUNCTIONS: dict[str, Primitive] = {
     "among": Primitive("names x", (), structure.among, "only the tensors of x whose names the first has too"),
     "overlay": Primitive("x y", (), matrices.two("overlay"), "the tensors of x, with those of y over their namesakes"),
     "checkpoint": Primitive("path", (), _open("checkpoint"), "the Model of a folder, a file or a hub name"),
-    "adapter": Primitive("path", ("on",), adapters.adapter, "the Delta of a LoRA adapter to the Model that it is `on`"),
-    "factors": Primitive("path", ("on",), adapters.factors, "the two factors of an adapter's change"),
+    "adapter": Primitive("path", ("on",), _adapter, "the Delta of a LoRA adapter to the Model that it is `on`"),
     "statistics": Primitive("path", (), _open("fields"), "plain numbers from a file keyed like the model"),
     "delta": Primitive("x", (), _saved("delta"), "save a Delta as it is"),
     "field": Primitive("x", (), _saved("field"), "save a Field as it is"),
-    "lora": Primitive(
-        "factors", ("whole", "embeddings", "transposed"), adapters.lora, "save two factors as a LoRA adapter"
-    ),
 }  # fmt: skip

@@ -103,6 +103,8 @@ def is_linear(image: Node, probe: Node) -> bool:
 _HEADER_ONLY = (
     "size",
     "chance",
+    "uniform",
+    "zeros",
     "earlier",
     "before",
 )  # these look at names and shapes of their subject, not at its weights

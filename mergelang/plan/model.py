@@ -38,10 +38,10 @@ class Step(Data, frozen=True):
     `quotient` (a division whose zero divisors are not to be 0 but to be noticed),
     `load` (attr leaf: the task's leaf, converted to the working precision), `store` (attr slot: args[0] becomes the
     task's store of that number, rounded once), `fill` (args[0] -> the kind of `out`), `chance` (args: probability; attr
-    seed: index into the task's seeds -> block of 0 and 1), `earlier` (args: number -> 1 for so many weights of the
-    tensor from its first on, else 0), `sum` (args: c0, x0, c1, x1, ... -> the weighted sum, in
-    order), `anchored` (the same where the coefficients add up to 1: x0 + c1*(x1 - x0) + ..., exact where all x are
-    equal; attr bits: all x are floats of so many bits, and the sum is only stored, as such a float),
+    seed: index into the task's seeds -> block of 0 and 1), `uniform` (the same attr -> numbers in 0..1), `earlier`
+    (args: number -> 1 for so many weights of the tensor from its first on, else 0), `sum` (args: c0, x0, c1, x1, ...
+    -> the weighted sum, in order), `anchored` (the same where the coefficients add up to 1: x0 + c1*(x1 - x0) + ...,
+    exact where all x are equal; attr bits: all x are floats of so many bits, and the sum is only stored, as such),
     `row_total|smallest|largest|rank`, `row_order` (args: rank, x) and the same with `column_` and, for ranks,
     `tensor_`, `first` (args: count, value, cut, x -> 1 for the values at the first `count` places in ascending order,
     of which `value` is the last and `cut` says which of its equals belong to them: see Fold), `shrink` (args: x, least
@@ -203,14 +203,6 @@ class PlannedTensor(Data, frozen=True):
 ConfigValue = str | int | float | bool | list[str | int | float | bool]
 
 
-class PlannedAdapter(Data, frozen=True):
-    """What the config of an adapter says beside what its tensors tell: the Model it is on, as the recipe names it, and
-    whether that keeps its layers transposed."""
-
-    model: str
-    transposed: bool = False
-
-
 class PlannedOutput(Data, frozen=True):
     """What one `merge` item writes. `template` is the input whose config and tokenizer files go with it (-1: none)."""
 
@@ -220,7 +212,6 @@ class PlannedOutput(Data, frozen=True):
     template: int = -1
     layers: int | None = None  # the new layer count, where the recipe changed it
     config: dict[str, ConfigValue] = {}  # what the recipe changes in the template's config
-    adapter: PlannedAdapter | None = None  # where the output is no model but an adapter
 
 
 class Budget(Data, frozen=True):

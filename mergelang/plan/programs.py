@@ -39,7 +39,7 @@ class Compiled:
     program: Program
     leaves: tuple[tuple[int, str, str, int], ...]  # input, tensor, dtype, and for matrices how many weights
     scalars: tuple[Scalar, ...]
-    seeds: tuple[tuple[int, str], ...]  # chance node, tensor
+    seeds: tuple[tuple[int, str], ...]  # random node, tensor
     stats: tuple[str, ...]
 
 
@@ -150,8 +150,8 @@ class _Compiler:
             leaf = (int(e.attr("input")), str(e.attr("tensor")), str(e.attr("dtype")), weights)
             return Step("load", out, (), {"leaf": self.leaves.setdefault(leaf, len(self.leaves))})
         args = tuple(self.register[id(arg)] for arg in e.args)
-        if e.op == "chance":
-            return Step("chance", out, args, {"seed": self._seed((int(e.attr("site")), str(e.attr("tensor"))))})
+        if e.op in ("chance", "uniform"):
+            return Step(e.op, out, args, {"seed": self._seed((int(e.attr("site")), str(e.attr("tensor"))))})
         return Step(e.op, out, args, dict(e.attrs) | self._bits(e))
 
     def _bits(self, e: Expression) -> dict[str, AttrValue]:

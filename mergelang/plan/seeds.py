@@ -12,6 +12,6 @@ from mergelang.graph.node import Node
 
 
 def seed_for(node: Node, key: str) -> int:
-    """The seed, below 2**63, of a chance node's draws for the tensor called `key`."""
+    """The seed, below 2**63, of a random node's draws for the tensor called `key`."""
     text = f"{node['seed']}|{node['of']}|{key}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

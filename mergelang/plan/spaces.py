@@ -16,7 +16,6 @@ from mergelang.graph.types import Grain, Place
 from mergelang.patterns import matches, renamed, wildcards
 from mergelang.plan import fixes
 from mergelang.plan.adapter_fit import misfit, part_of
-from mergelang.plan.adapter_spaces import factor_space, lora_space
 from mergelang.plan.arms import check_pattern, chosen_arms
 from mergelang.plan.matrix_spaces import matrix_space
 from mergelang.plan.mismatch import mismatch, not_disjoint, other_dtypes
@@ -25,6 +24,7 @@ from mergelang.plan.space import Key, Space, float_names, layer_count, space_of,
 from mergelang.plan.statics import Statics
 from mergelang.plan.storage import stored_as, weights_among
 from mergelang.problem import Bug, Problem
+from mergelang.scalars import as_float
 from mergelang.span import Place as SourcePlace
 from mergelang.span import narrowed
 
@@ -201,16 +201,6 @@ def _adapter(finder: _Finder, node: Node) -> Space:
     return Space(keys, frozenset(adapter.changed) & float_names(keys), model.layers)
 
 
-def _factor(finder: _Finder, node: Node) -> Space:
-    return factor_space(node, _adapter(finder, node), finder.inputs[int(str(node["index"]))], finder.place(node))
-
-
-def _lora(finder: _Finder, node: Node) -> Space:
-    spaces = [_need(finder, node, index) for index in range(len(node.args))]
-    _join(spaces[0], replace(spaces[1], matrix=True), Grain.TENSOR, node, finder)
-    return lora_space(node, spaces, finder.place(node))
-
-
 def _inputs_below(finder: _Finder, node: Node) -> list[Checkpoint]:
     return [finder.inputs[int(str(below["index"]))] for below in in_order(node.args) if below.op == "input"]
 
@@ -354,6 +344,24 @@ def _united(finder: _Finder, node: Node) -> Space:
     return space_of(keys, frozenset(support))
 
 
+def _zeros(finder: _Finder, node: Node) -> Space:
+    """The names of the last argument in the shape that the others give: seen as matrices, like what is made of them."""
+    space, statics = _need(finder, node, -1), Statics(finder.found)
+    keys = {}
+    for name, key in space.keys.items():
+        lengths = [as_float(statics.value(arg, name, space)) for arg in node.args[:-1]]
+        if key.is_float and any(length < 1 or length != int(length) for length in lengths):
+            raise _no_length(name, lengths, finder.place(node))
+        keys[name] = Key(tuple(map(int, lengths)) if key.is_float else key.shape, key.dtype, name=name)
+    return Space(keys, space.support, space.layers, matrix=True)
+
+
+def _no_length(name: str, lengths: Sequence[float], place: SourcePlace) -> Problem:
+    shape = ", ".join(f"{length:g}" for length in lengths)
+    message = f"At {name} the shape would be [{shape}]. A dimension is a whole number from 1 on."
+    return Problem("no-length", message, place, fix="zeros([size(x, per = row)], x)")
+
+
 def _same_tensors(finder: _Finder, node: Node) -> Space:
     space = _need(finder, node, 0)
     return replace(space, keys={name: Key(key.shape, key.dtype, 0, name) for name, key in space.keys.items()})
@@ -363,6 +371,5 @@ _HANDLERS = {
     "constant": _no_space, "origin": _no_space, "depth": _no_space, "layer": _no_space, "layers": _no_space,
     "input": _input, "fields": _input, "adapter": _adapter, "match": _match, "select": _selected, "drop": _selected,
     "rename": _renamed, "layer_slice": _slice, "stack": _stack, "union": _united,
-    "config": _same_tensors,
-    "among": _among, "overlay": _overlay, "factor": _factor, "lora": _lora,
+    "config": _same_tensors, "zeros": _zeros, "among": _among, "overlay": _overlay,
 }  # fmt: skip

@@ -19,7 +19,7 @@ from mergelang.backends.registers import allocate
 from mergelang.graph.ops import OPS
 from mergelang.plan.model import Phase, Step
 
-ONE = ["neg", "abs", "sign", "sqrt", "exp", "log", "tanh", "sin", "cos", "arccos", "floor", "raw"]
+ONE = ["neg", "abs", "sign", "sqrt", "exp", "log", "tanh", "sin", "cos", "arccos", "floor", "raw", "point"]
 TWO = ["add", "sub", "mul", "div", "minimum", "maximum", "ge", "gt", "le", "lt", "eq", "ne"]
 EXPONENTS = [2, 0.5, 3, -1, -2, 0, "1/3", "-1/2", 1.5]
 NUMBERS = [-3.0, -1.0, -0.5, -0.0, 0.0, 0.25, 0.5, 1.0, 2.0, 7.5]
