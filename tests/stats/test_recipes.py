@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from checkpoints import family
 from manual_blocks import ROOT, blocks_of
 from safetensors.torch import load_file
 from stats.run_stats import Values, call
@@ -15,6 +16,8 @@ from torch import Tensor
 from transformers import LlamaForCausalLM
 
 import mergelang as ml
+
+__all__ = ["family"]
 
 MANUAL = ROOT / "docs" / "running.md"
 LEAST = 1e-6  # what `fisher` raises values to
@@ -61,7 +64,7 @@ def merged(home: Path, recipe: str) -> Values:
     ml.compile(home / f"{recipe}.merge").run(home / recipe)
     found = LlamaForCausalLM.from_pretrained(home / recipe, output_loading_info=True)[1]
     assert not any(found.values())
-    return load_file(home / recipe / "model.safetensors")
+    return weights_of(home / recipe)
 
 
 def of_both(home: Path, file: str) -> list[Values]:
@@ -82,6 +85,26 @@ def test_a_regmean_merge(statistics: Path) -> None:
         pair = [one[name].double() for one in weights]
         expected = solution(pair, [one[name].double() for one in grams]) if name in grams[0] else sum(pair) / 2
         assert torch.allclose(found.double(), expected, rtol=0, atol=ROUNDING), name
+
+
+def test_the_trained_checkpoints_are_merged_by_their_statistics(family: Path, tmp_path: Path) -> None:
+    """Sharded bfloat16 weights, as they come: a weighted mean lies between the two."""
+    data = tmp_path / "texts.txt"
+    data.write_text((ROOT / "README.md").read_text(encoding="utf-8"), encoding="utf-8")
+    for name in ("math", "code"):
+        (tmp_path / name).symlink_to(family / name)
+        for kind in ("fisher", "gram"):
+            out = tmp_path / f"{name}-{kind}.safetensors"
+            call(kind, "--model", tmp_path / name, "--data", data, "--limit", 10, "-o", out)
+    assert merged(tmp_path, "by_regmean").keys() == merged(tmp_path, "by_fisher").keys()
+    first, second, found = (weights_of(tmp_path / name) for name in ("math", "code", "by_fisher"))
+    assert [n for n in found if (found[n] < torch.minimum(first[n], second[n])).any()] == []
+    assert [n for n in found if (found[n] > torch.maximum(first[n], second[n])).any()] == []
+
+
+def weights_of(folder: Path) -> Values:
+    """The tensors of all shards."""
+    return {name: value for path in folder.glob("*.safetensors") for name, value in load_file(path).items()}
 
 
 def solution(weights: list[Tensor], grams: list[Tensor]) -> Tensor:
