@@ -145,6 +145,15 @@ def _decomposed(node: Node, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return u * signs * kept, (s * kept).reshape(1, -1), vh.T * signs * kept
 
 
+def _eigen(node: Node, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Q and the eigenvalues in one row, the largest first, of which the largest entry of each column is above 0."""
+    values, q = torch.linalg.eigh((x + x.T) / 2)
+    order = values.argsort(descending=True)
+    values, q = values[order], q[:, order]
+    kept = (values.abs() > float(node["cutoff"]) * values.abs().amax()).double()
+    return q * q.gather(0, q.abs().argmax(0, keepdim=True)).sign() * kept, (values * kept).reshape(1, -1)
+
+
 MATRICES: dict[str, Callable[..., Tensor]] = {
     "transpose": lambda node, x: x.T,
     "product": lambda node, x, y: x @ y,
@@ -153,6 +162,8 @@ MATRICES: dict[str, Callable[..., Tensor]] = {
     "left_vectors": lambda node, x: _decomposed(node, x)[0],
     "singular_values": lambda node, x: _decomposed(node, x)[1],
     "right_vectors": lambda node, x: _decomposed(node, x)[2],
+    "eigenvectors": lambda node, x: _eigen(node, x)[0],
+    "eigenvalues": lambda node, x: _eigen(node, x)[1],
     "solve": lambda node, x, y: torch.linalg.pinv(x, rtol=float(node["cutoff"])) @ y,
     "cumulate": lambda node, x: x.cumsum(1),
     "zeros": lambda node, *args: torch.zeros([int(n.flatten()[0]) for n in args[:-1]], dtype=torch.float64),

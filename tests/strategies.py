@@ -128,6 +128,7 @@ class Builder:
             lambda: self.add("cumulate", change),
             lambda: self.put_together(change),
             lambda: self.solved(field, change),
+            lambda: self.add("product", self.turned_back(self.between(field, field)), change),
         )
 
     def leading(self, width: Node, field: Node) -> Node:
@@ -144,6 +145,12 @@ class Builder:
             for op in ("left_vectors", "singular_values", "right_vectors")
         )
         return self.between(self.add("mul", left, values), right)
+
+    def turned_back(self, square: Node) -> Node:
+        """A symmetric matrix from its eigenvectors and eigenvalues."""
+        cutoff = Fraction(1, 10**9)
+        vectors = self.add("eigenvectors", square, cutoff=cutoff)
+        return self.between(self.add("mul", vectors, self.add("eigenvalues", square, cutoff=cutoff)), vectors)
 
     def solved(self, field: Node, change: Node) -> Node:
         """A system that has one solution, whatever the field: more than half of it is the identity."""

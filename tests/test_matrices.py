@@ -62,6 +62,11 @@ RECIPES = {
         let x = a - base
         let onto = product(x, transpose(x)) + identity(product(x, transpose(x))) * norm(x)^2
         merge base + product(x, solve(x, b - base)) + solve(onto, x) * norm(x)^2""",
+    "by eigenvectors": """
+        let x = a - base
+        let onto = product(x, transpose(raw(b - base)))
+        let turn = eigenvectors(onto)
+        merge base + product(turn * (eigenvalues(onto) > 0), product(transpose(turn), x)) + product(raw(onto), x)""",
     "by the number of dimensions": """
         let x = a - base
         merge base + (if dimensions == 2 then product(product(raw(x), transpose(raw(b - base))), x) else x / 2)""",
@@ -179,6 +184,18 @@ def test_elimination_is_taken_only_where_it_gives_what_the_decomposition_does(sm
     given = torch.randn(8, 2, generator=random, dtype=torch.float64)
     made = part("solve(x - origin, y - origin)", x={"w": matrix}, y={"w": given})
     torch.testing.assert_close(made, torch.linalg.pinv(matrix, rtol=1e-6) @ given, rtol=1e-6, atol=1e-6)
+
+
+def test_eigenvectors_are_of_the_symmetric_part_and_the_largest_comes_first() -> None:
+    x = {"w": torch.tensor([[0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1e-9]])}
+    assert part("raw(eigenvalues(x - origin))", x=x).tolist() == pytest.approx([1, 0, -1])
+    vectors = part("eigenvectors(x - origin)", x=x)
+    half = 0.5**0.5
+    expected = torch.tensor([[half, 0, half], [half, 0, -half], [0, 0, 0]], dtype=torch.float64)
+    torch.testing.assert_close(vectors.abs(), expected.abs())
+    assert (vectors.gather(0, vectors.abs().argmax(0, keepdim=True)) >= 0).all()
+    with pytest.raises(Problem, match="as many rows as columns"):
+        part("eigenvalues(x - origin)", x={"w": torch.ones(2, 3)})
 
 
 def test_infinities_that_are_allowed_spread_over_their_tensor_only() -> None:

@@ -64,12 +64,32 @@ def svd(out: Tensor, x: Tensor, *, cutoff: float) -> None:
         return
     left, values, right = torch.linalg.svd(wide, full_matrices=False)
     kept = (values > cutoff * values[0]).double()
-    largest = left.abs().argmax(dim=0, keepdim=True)
-    signs = left.gather(0, largest).sign().squeeze(0) * kept
+    signs = _signs(left) * kept
     torch.mul(left, signs, out=left)
     out[:height].copy_(left)
     out[height].copy_(values * kept)
     out[height + 1 :].copy_(right.T * signs)
+
+
+def eigen(out: Tensor, x: Tensor, *, cutoff: float) -> None:
+    """Q [n, n] and the eigenvalues [1, n] of the symmetric part of x [n, n], below each other; the largest first.
+
+    Eigenvalues whose size is at most `cutoff` times the largest are 0, and so are their vectors. Signs are fixed, and
+    NaN and infinity spread, as in `svd`.
+    """
+    wide = (x.double() + x.double().T) / 2
+    if not torch.isfinite(wide).all():
+        out.fill_(torch.nan)
+        return
+    values, vectors = (part.flip(-1) for part in torch.linalg.eigh(wide))
+    kept = (values.abs() > cutoff * values.abs().max()).double()
+    out[:-1].copy_(vectors * _signs(vectors) * kept)
+    out[-1].copy_(values * kept)
+
+
+def _signs(vectors: Tensor) -> Tensor:
+    """The sign of the largest entry of each column, the first of equals."""
+    return vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True)).sign().squeeze(0)
 
 
 def solve(out: Tensor, x: Tensor, y: Tensor, *, cutoff: float) -> None:
@@ -113,5 +133,6 @@ MATRICES: dict[str, Matrices] = {
     "cumulate": cumulate,
     "rows": rows,
     "svd": svd,
+    "eigen": eigen,
     "solve": solve,
 }

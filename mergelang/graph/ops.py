@@ -96,6 +96,8 @@ _RECORDS = [
     _op("left_vectors", 1, matrix_rules.vectors, "U of the thin decomposition x = U S V'.", "matrix"),
     _op("singular_values", 1, matrix_rules.values, "S of it, one for each column of U and V.", "matrix"),
     _op("right_vectors", 1, matrix_rules.vectors, "V of it.", "matrix"),
+    _op("eigenvectors", 1, matrix_rules.vectors, "Q of the symmetric part of x, Q L Q'.", "matrix"),
+    _op("eigenvalues", 1, matrix_rules.values, "L of it, one for each column of Q.", "matrix"),
     _op("solve", 2, matrix_rules.solve, "The smallest z for which the matrix product x z is nearest to y.", "matrix"),
     _op("cumulate", 1, matrix_rules.cumulate, "The sums along each row, from its first value on.", "matrix"),
     # structure

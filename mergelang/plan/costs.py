@@ -82,7 +82,9 @@ def _task_flops(task: Task, program: Program) -> int:
 
 def matrix_flops(program: Program) -> int:
     """Operations of products and decompositions beyond one per weight: these grow faster than the weights do."""
-    steps = [step for phase in program.phases for step in phase.steps if step.op in ("product", "svd", "solve")]
+    steps = [
+        step for phase in program.phases for step in phase.steps if step.op in ("product", "svd", "eigen", "solve")
+    ]
     return sum(_flops(step.op, *(extent(program.kinds[register], 0, 0) for register in step.args)) for step in steps)
 
 

@@ -29,7 +29,7 @@ from mergelang.span import Place as SourcePlace
 
 STREAMED = ("total", "smallest", "largest", "order")
 # Steps that take whole tensors as matrices; `rows` takes some out of a decomposition.
-MATRIX_STEPS = frozenset(["svd", "rows", "transpose", "product", "beside", "leading", "solve", "cumulate"])
+MATRIX_STEPS = frozenset(["svd", "eigen", "rows", "transpose", "product", "beside", "leading", "solve", "cumulate"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -37,7 +37,7 @@ def block_bytes(program: Program, phase: Phase, shape: tuple[int, int], itemsize
 
 def matrix_bytes(step: Step, kinds: Sequence[str], itemsize: int) -> int:
     """Fresh bytes that a step of linear algebra takes beside its registers."""
-    if step.op not in ("svd", "solve", "product", "cumulate"):
+    if step.op not in ("svd", "eigen", "solve", "product", "cumulate"):
         return 0
     shapes = [extent(kinds[register], 0, 0) for register in (step.out, *step.args)]
     # Copies in float64, where the registers are not.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mergelang.plan.expressions import Expression, Table
 
 DECOMPOSED = ("left_vectors", "singular_values", "right_vectors")
+EIGEN = ("eigenvectors", "eigenvalues")
 
 
 def matrix_expression(table: Table, node: Node, name: str, space: Space) -> Expression:
@@ -32,6 +33,10 @@ def matrix_expression(table: Table, node: Node, name: str, space: Space) -> Expr
     dense = tuple(table.spread(arg, of, name, space) for arg, of in zip(args, matrices, strict=True))
     if node.op in DECOMPOSED:
         return _decomposed(table, node, dense[0], kind, shape)
+    if node.op in EIGEN:
+        side = shape[1]
+        both = table.make("eigen", dense, "block", shape=(side + 1, side), cutoff=_cutoff(node))
+        return table.make("rows", (both,), kind, shape=shape, first=side if node.op == "eigenvalues" else 0)
     if node.op == "solve":
         return table.make("solve", dense, kind, shape=shape, cutoff=_cutoff(node))
     return table.make(node.op, dense, kind, shape=shape)

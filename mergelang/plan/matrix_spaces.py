@@ -63,6 +63,8 @@ SHAPES: dict[str, Callable[[Sequence[Shape], int], Shape]] = {
     "left_vectors": lambda x, width: (*x[0][:-1], least(x[0])),
     "singular_values": lambda x, width: (least(x[0]),),
     "right_vectors": lambda x, width: (view(x[0])[1], least(x[0])),
+    "eigenvectors": lambda x, width: view(x[0]),
+    "eigenvalues": lambda x, width: (view(x[0])[1],),
     "solve": lambda x, width: (view(x[0])[1], view(x[1])[1]),
     "cumulate": lambda x, width: x[0],
 }
@@ -71,15 +73,25 @@ _NEEDS = {
     "product": "`product(x, y)` needs as many columns in `x` as there are rows in `y`:",
     "beside": "Matrices that stand side by side must have as many rows:",
     "solve": "`solve(x, y)` needs as many rows in `y` as in `x`:",
+    "eigenvectors": "Only matrices of as many rows as columns have eigenvectors:",
+    "eigenvalues": "Only matrices of as many rows as columns have eigenvalues:",
 }
 _FIXES = {
     "product": "product(transpose(...), ...)",
     "beside": "beside([transpose(...), ...])",
     "solve": "solve(..., transpose(...))",
+    "eigenvectors": "eigenvectors(product(transpose(...), ...))",
+    "eigenvalues": "eigenvalues(product(transpose(...), ...))",
 }
 
 
 def _fit(op: str, shapes: Sequence[Shape]) -> bool:
-    if op == "product":
-        return view(shapes[0])[1] == view(shapes[1])[0]
-    return op not in ("beside", "solve") or len({view(shape)[0] for shape in shapes}) == 1
+    match op:
+        case "product":
+            return view(shapes[0])[1] == view(shapes[1])[0]
+        case "beside" | "solve":
+            return len({view(shape)[0] for shape in shapes}) == 1
+        case "eigenvectors" | "eigenvalues":
+            rows, cols = view(shapes[0])
+            return rows == cols
+    return True

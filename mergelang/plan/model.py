@@ -47,8 +47,8 @@ class Step(Data, frozen=True):
     of which `value` is the last and `cut` says which of its equals belong to them: see Fold), `shrink` (args: x, least
     -> x where its size is at least a number, else 0) and `clamp` (args: x, low, high -> x between two numbers); on
     whole matrices `transpose`, `product`, `beside`, `leading`, `cumulate`, `svd` (attr cutoff: U, the singular values
-    and V below each other), `rows` (attr first: as many as `out` has, from that one on) and `solve` (args: x, y; attr
-    cutoff -> the smallest z for which x z is nearest to y).
+    and V below each other), `eigen` (the same: Q and the eigenvalues), `rows` (attr first: as many as `out` has, from
+    that one on) and `solve` (args: x, y; attr cutoff -> the smallest z for which x z is nearest to y).
     """
 
     op: str
