@@ -13,8 +13,15 @@ DTYPE_BITS = {
     "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
 }  # fmt: skip
 
-# What follows a weight's name in that of the lengths which a DoRA adapter gives to it. No stored name holds a blank.
-LENGTHS = " lengths"
+# What follows a weight's name in those of the parts of its change that an adapter holds: the factors of their product,
+# and the lengths that DoRA brings rows to.
+LEFT, RIGHT, LENGTHS = " left", " right", " lengths"
+PARTS = (LEFT, RIGHT, LENGTHS)
+
+# How PEFT names an adapter's tensors: what its wrappers put before the names of the model, and what ends the factors'.
+PREFIX = "base_model.model."
+LINEAR_A, LINEAR_B = ".lora_A.weight", ".lora_B.weight"
+EMBEDDING_A, EMBEDDING_B = ".lora_embedding_A", ".lora_embedding_B"
 
 # Dtypes whose elements are plain numbers a merge may compute with. The rest is copied when equal.
 FLOAT_DTYPES = frozenset(["F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F16", "BF16", "F32", "F64"])
@@ -68,6 +75,7 @@ class Checkpoint:
     The tensors of an adapter are changes to a model, made from its file's factors when they are read, but for those
     in `replaces`, which take the place of the model's own. `lengths` says of a DoRA adapter's weights what is brought
     to learnt lengths, each "row" or each "column"; these lengths stand among the tensors, in the weight's own shape.
+    `ranks` says of what weights the change is a product of two factors, which stand among the tensors too.
     """
 
     ref: str
@@ -80,12 +88,13 @@ class Checkpoint:
     extras: tuple[str, ...] = ()
     replaces: frozenset[str] = frozenset()
     lengths: dict[str, str] = field(default_factory=dict)
+    ranks: dict[str, int] = field(default_factory=dict)
 
     @property
     def changed(self) -> dict[str, TensorInfo]:
         """An adapter's tensors that are changes to the model, or take the place of its own."""
-        lengths = {name + LENGTHS for name in self.lengths}
-        return {name: info for name, info in self.tensors.items() if name not in lengths}
+        parts = {name + part for name in (*self.ranks, *self.lengths) for part in PARTS}
+        return {name: info for name, info in self.tensors.items() if name not in parts}
 
     @property
     def nbytes(self) -> int:

@@ -26,6 +26,7 @@ import torch
 from oracle_lines import (
     COUNTS,
     ELEMENTWISE,
+    FACTORS,
     GATHERS,
     INPUTS,
     MATRICES,
@@ -100,6 +101,8 @@ def home(run: Run, node: Node) -> Space | None:
 def _find_home(run: Run, node: Node) -> Space | None:
     if node.op in ("input", "fields"):
         return tuple((name, tuple(x.shape)) for name, x in run.models[node["index"]].items())
+    if node.op in FACTORS:
+        return tuple((name, tuple(x.shape)) for name, x in _sides(run, node).items())
     if node.op in STRUCTURE:
         return _structured_home(run, node)
     if node.op in GATHERS:
@@ -189,6 +192,18 @@ def _input(run: Run, node: Node, space: Space) -> Evaluated:
     held = {name: x.double() if x.is_floating_point() else x for name, x in run.models[node["index"]].items()}
     shaped = {name: natural(held[name], Grain.WEIGHT, shape) for name, shape in space if name in held}
     return {name: shaped.get(name, zero()) for name, _ in space}, set(shaped)
+
+
+def _sides(run: Run, node: Node) -> Values:
+    """A factor of each tensor's change, with no columns or no rows where the adapter has none."""
+    held, left = run.models[node["index"]], node["side"] == "left"
+    none = {name: (*shape[:-1], 0) if left else (0, *shape[-1:]) for name, shape in home(run, node.args[0]) or ()}
+    return {name: held.get(f"{name} {node['side']}", torch.zeros(shape)).double() for name, shape in none.items()}
+
+
+def _factor(run: Run, node: Node, space: Space) -> Evaluated:
+    held = run.models[node["index"]]
+    return _sides(run, node), {name for name, _ in space if f"{name} {node['side']}" in held}
 
 
 def _from_headers(run: Run, node: Node, space: Space) -> Evaluated:
@@ -320,6 +335,7 @@ def _of(values: Values, node: Node, name: str) -> Tensor:
 
 _EVALUATORS: list[tuple[Collection[str], Callable[[Run, Node, Space], Evaluated]]] = [
     (INPUTS, _input),
+    (FACTORS, _factor),
     (SOURCES, _from_headers),
     (ELEMENTWISE, _elementwise),
     (MATRICES, _matrix),

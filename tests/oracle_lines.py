@@ -64,6 +64,7 @@ SOURCES: dict[str, Callable[[Node, LayerPlace | None, tuple[int, ...]], Any]] = 
     "dimensions": lambda node, place, shape: len(shape),
 }
 INPUTS = frozenset(["input", "adapter", "fields"])
+FACTORS = frozenset(["factor"])
 
 
 def _power(x: Tensor, exponent: float) -> Tensor:
@@ -235,6 +236,18 @@ def arm_fits(kind: str, what: list[Any], name: str, place: LayerPlace | None) ->
     return kind == "else" or any(matches(pattern, name) for pattern in what)
 
 
+def _lora(node: Node, names: list[list[str]]) -> list[Part]:
+    """The factors that are there, under PEFT's names, and what is stored whole."""
+    parts: list[Part] = []
+    for name in names[0]:
+        module, turned = name.removesuffix(".weight"), bool(node["transposed"])
+        parts += [
+            (f"base_model.model.{module}.lora_A.weight", 2 if turned else 1, name),
+            (f"base_model.model.{module}.lora_B.weight", 3 if turned else 0, name),
+        ]
+    return parts + [(f"base_model.model.{name}", 4, name) for name in (names[4] if len(names) > 4 else [])]
+
+
 # Each says, from the names that the arguments have, where every tensor of the result comes from.
 STRUCTURE: dict[str, Callable[[Node, list[list[str]]], list[Part]]] = {
     "layer_slice": _layer_slice,
@@ -247,4 +260,5 @@ STRUCTURE: dict[str, Callable[[Node, list[list[str]]], list[Part]]] = {
     "among": lambda node, names: [(name, 0, name) for name in names[0] if name in names[1]],
     "overlay": lambda node, names: [(name, int(name in names[1]), name) for name in names[0]],
     "match": _match,
+    "lora": _lora,
 }

@@ -29,6 +29,21 @@ def peft_changes(folder: Path, base: Weights) -> Weights:
     return changes | {name: value - base[name].double() for name, value in whole.items()}
 
 
+def peft_factors(folder: Path) -> Weights:
+    """The left and the right factor of each weight's change, under the weight's name and `left` or `right`."""
+    config = json.loads((folder / "adapter_config.json").read_text())
+    stored = load_file(folder / "adapter_model.safetensors")
+    factors = {}
+    for name in (name for name in stored if name.endswith(".lora_A.weight")):
+        module = name.removesuffix(".lora_A.weight")
+        root = math.sqrt(_scale(module.removeprefix("base_model.model."), config))
+        pair = root * stored[f"{module}.lora_B.weight"].double(), root * stored[name].double()
+        left, right = (pair[1].T, pair[0].T) if config.get("fan_in_fan_out") else pair
+        weight = f"{module.removeprefix('base_model.model.')}.weight"
+        factors |= {f"{weight} left": left, f"{weight} right": right}
+    return factors
+
+
 def _change(module: str, config: dict[str, object], held: Weights, base: Weights) -> Tensor:
     product = _scale(module, config) * held[f"{module}.lora_B.weight"] @ held[f"{module}.lora_A.weight"]
     if config.get("use_dora"):

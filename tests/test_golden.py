@@ -12,7 +12,7 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from peft_changes import peft_changes
+from peft_changes import peft_changes, peft_factors
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -86,6 +86,7 @@ def laid_out(case: Case, folder: Path) -> Path:
         if path.is_dir():
             shutil.copytree(path, folder / name)
             lets.append(f'let {name} = adapter("{name}", on = base)\n')
+            lets.append(f'let f{name[1:]} = factors("{name}", on = base)\n' if "factors(" in case.recipe else "")
         else:
             shutil.copy(path, folder / f"{name}.safetensors")
             lets.append(f'let {name} = checkpoint("{name}.safetensors")\n')
@@ -98,8 +99,8 @@ def laid_out(case: Case, folder: Path) -> Path:
 
 
 def held(path: Path, base: Path) -> Weights:
-    """The tensors of a file, or the changes that an adapter makes of the file `base`."""
-    return peft_changes(path, load_file(base)) if path.is_dir() else load_file(path)
+    """The tensors of a file, or the changes that an adapter makes of the file `base`, and their factors."""
+    return peft_changes(path, load_file(base)) | peft_factors(path) if path.is_dir() else load_file(path)
 
 
 def furthest(made: Weights, expected: Weights, flips: int = 0) -> float:

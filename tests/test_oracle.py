@@ -380,7 +380,8 @@ def test_every_operation_comes_up_in_generated_graphs() -> None:
         met.update(node.op for node in in_order(case[0].roots()))
 
     meet()
-    assert set(OPS) - met == set()
+    # An adapter's factors are not of a toy's shapes: tests/test_adapter_factors.py meets them in files.
+    assert set(OPS) - met == {"factor", "lora"}
 
 
 @settings(deadline=None, max_examples=100)

@@ -7,13 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mergelang.catalog import TensorInfo
+from mergelang.catalog import PREFIX, TensorInfo
 from mergelang.formats.adapter_config import AdapterConfig, unsupported
 from mergelang.formats.damage import damaged
 from mergelang.problem import Problem
 
-# What PEFT's wrappers put before the names of the model.
-_PREFIX = "base_model.model."
 # A live model's names carry the adapter's own name (`default`) as a segment more than saved ones.
 _LINEAR = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])(\.[^.]+)?\.weight")
 _EMBEDDING = re.compile(r"(?P<module>.+)\.lora_embedding_(?P<side>[AB])(\.[^.]+)?")
@@ -40,6 +38,10 @@ class Product:
     def shape(self) -> tuple[int, int]:
         side = 1 if self.transposed else 0
         return self.left.shape[side], self.right.shape[1 - side]
+
+    @property
+    def rank(self) -> int:
+        return self.left.shape[0 if self.transposed else 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def sort_tensors(tensors: Sequence[TensorInfo], config: AdapterConfig, path: str
     replaced: dict[str, TensorInfo] = {}
     beside: dict[str, dict[str, TensorInfo]] = {"lengths": {}, "shifts": {}}  # by module, what goes with its factors
     for info in tensors:
-        name = info.name.removeprefix(_PREFIX)
+        name = info.name.removeprefix(PREFIX)
         linear, embedding = _LINEAR.fullmatch(name), _EMBEDDING.fullmatch(name)
         if found := linear or embedding:
             _put(sides.setdefault(found["module"], {}), found["side"], info, path)

@@ -38,6 +38,14 @@ def fill(out: Tensor, start: int, product: Product, left: Tensor, right: Tensor)
         out[first - start : last - start] = raw[first - at : last - at]
 
 
+def fill_factor(out: Tensor, start: int, factor: Tensor, scale: float) -> None:
+    """Fills `out` (uint8) with the bytes from `start` on of a factor times `scale` in float32."""
+    first, last = start // ITEM_BYTES, -(-(start + out.numel()) // ITEM_BYTES)
+    raw = (factor.view(-1)[first:last] * scale).to(torch.float32).view(torch.uint8)
+    skipped = start - first * ITEM_BYTES
+    out.copy_(raw[skipped : skipped + out.numel()])
+
+
 def fill_lengths(out: Tensor, start: int, vector: Tensor, shape: tuple[int, int], each_row: bool) -> None:
     """Fills `out` (uint8) with the bytes from `start` on of lengths in float32, one for each row or column, spread
     over a weight of this shape."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mergelang.catalog import DTYPE_BITS, LENGTHS, Checkpoint, FileInfo, TensorInfo
+from mergelang.catalog import DTYPE_BITS, LEFT, LENGTHS, RIGHT, Checkpoint, FileInfo, TensorInfo
 from mergelang.formats.adapter_config import CONFIG_NAME, read_adapter_config
 from mergelang.formats.adapter_names import Contents, Product, Shift, sort_tensors
 from mergelang.formats.damage import blocked, damaged
@@ -63,8 +64,10 @@ class AdapterSource:
             self._convert(contents.replaced[name], start, out)
         elif name in contents.shifts:
             self._shift(contents.shifts[name], start, out)
-        else:
+        elif name.endswith(LENGTHS):
             self._lengthen(name.removesuffix(LENGTHS), start, out)
+        else:
+            self._factor(name, start, out)
 
     def check_ties(self) -> None:
         """Nothing to compare: an adapter stores no tensor twice."""
@@ -109,6 +112,18 @@ class AdapterSource:
         raw = as_float32(self._read(info, first * width, (last - first) * width), info.dtype)
         skipped = start - first * ITEM_BYTES
         out.copy_(raw[skipped : skipped + out.numel()])
+
+    def _factor(self, name: str, start: int, out: Tensor) -> None:
+        """Fills `out` with bytes of a factor, to which half of the scale goes, and its sign to the right one."""
+        from mergelang.formats.adapter_product import fill_factor
+
+        product = self._contents.products[name.removesuffix(LEFT).removesuffix(RIGHT)]
+        left, right = self._factors(product)
+        root = math.sqrt(abs(product.scale))
+        if name.endswith(LEFT):
+            fill_factor(out, start, left, root)
+        else:
+            fill_factor(out, start, right, math.copysign(root, product.scale))
 
     def _shift(self, shift: Shift, start: int, out: Tensor) -> None:
         """Fills `out` with bytes of the change of a bias."""
@@ -192,6 +207,8 @@ def _checkpoint(ref: str, folder: Path, contents: Contents, stored: FileSource) 
     # The offsets are those of the stored tensors, so that a sweep goes through the file in its order.
     held = {
         **{name: (one.shape, one.left.offset) for name, one in contents.products.items()},
+        **{name + LEFT: ((one.shape[0], one.rank), one.left.offset) for name, one in contents.products.items()},
+        **{name + RIGHT: ((one.rank, one.shape[1]), one.right.offset) for name, one in contents.products.items()},
         **{name + LENGTHS: (contents.products[name].shape, one.offset) for name, one in contents.lengths.items()},
         **{name: (one.vector.shape, one.vector.offset) for name, one in contents.shifts.items()},
         **{name: (one.shape, one.offset) for name, one in contents.replaced.items()},
@@ -199,8 +216,9 @@ def _checkpoint(ref: str, folder: Path, contents: Contents, stored: FileSource) 
     tensors = {name: TensorInfo(name, shape, "F32", 0, offset) for name, (shape, offset) in sorted(held.items())}
     per = {name: "column" if contents.products[name].transposed else "row" for name in contents.lengths}
     files = (*stored.checkpoint.files, _config_file(folder / CONFIG_NAME))
+    ranks = {name: product.rank for name, product in contents.products.items()}
     replaced = frozenset(contents.replaced)
-    return Checkpoint(ref, "adapter", str(folder), files, tensors, replaces=replaced, lengths=per)
+    return Checkpoint(ref, "adapter", str(folder), files, tensors, replaces=replaced, lengths=per, ranks=ranks)
 
 
 def _config_file(path: Path) -> FileInfo:

@@ -12,7 +12,7 @@ from mergelang.formats.partial import SUFFIX, appeared, claim_partial
 from mergelang.formats.rename import rename_new, sync_folder
 from mergelang.formats.shard_index import INDEX_NAME
 from mergelang.formats.shard_writer import ShardWriter, write_problem
-from mergelang.formats.shards import DEFAULT_SHARD_BYTES, Shard, index_of, plan_shards
+from mergelang.formats.shards import DEFAULT_SHARD_BYTES, Shard, index_of, lay_out, plan_shards
 from mergelang.formats.whole_file import write_whole
 
 
@@ -20,7 +20,7 @@ class FolderSink:
     """A Sink that grows in a hidden folder beside `target`, its weight files under names that nothing loads.
 
     With `in_place` it grows in `target` itself, which the caller keeps hidden: what an earlier run left there is gone
-    on with, and `abort` leaves it to the next.
+    on with, and `abort` leaves it to the next. `one_file` names the weight file where there may be only one.
     """
 
     def __init__(
@@ -29,13 +29,18 @@ class FolderSink:
         tensors: Iterable[OutTensor],
         *,
         shard_bytes: int = DEFAULT_SHARD_BYTES,
+        one_file: str = "",
         metadata: Mapping[str, str] | None = None,
         in_place: bool = False,
     ) -> None:
         # Resolved now, so that a change of the working folder during the run moves nothing.
         self.target = Path(os.path.expanduser(target)).absolute()
         self._metadata = dict(metadata or {})
-        self._shards = plan_shards(tensors, shard_bytes, self._metadata)
+        self._shards = (
+            (lay_out(one_file, tuple(tensors), self._metadata),)
+            if one_file
+            else plan_shards(tensors, shard_bytes, self._metadata)
+        )
         self._writers: list[ShardWriter] = []
         self._by_tensor: dict[str, ShardWriter] = {}
         self._in_place = in_place

@@ -36,7 +36,7 @@ class Shard:
 def plan_shards(
     tensors: Iterable[OutTensor], shard_bytes: int = DEFAULT_SHARD_BYTES, metadata: Mapping[str, str] | None = None
 ) -> tuple[Shard, ...]:
-    """The shards that hold `tensors`, filled in the order of their names up to `shard_bytes` of weights each.
+    """The shards that hold the tensors of a model, filled in the order of their names up to `shard_bytes` each.
 
     Depends on nothing but its arguments. A tensor larger than a shard gets one of its own; no tensors give one file.
     """

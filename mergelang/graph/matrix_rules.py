@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mergelang.graph.rules import Attrs, Typed, keeps
+from mergelang.graph.rules import Attrs, Typed, change_of, keeps
 from mergelang.graph.types import PLAIN, Grain, IllTyped, Place, Power, Type, describe
 
 TURNED = {Grain.WEIGHT: Grain.WEIGHT, Grain.ROW: Grain.COLUMN, Grain.COLUMN: Grain.ROW}
@@ -67,6 +67,17 @@ def cumulate(args: Sequence[Typed], attrs: Attrs) -> Type:
     """Sums of what is summed."""
     _line_or_matrix(args[0])
     return keeps(args, attrs)
+
+
+def factor(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """A factor of an adapter's change: the left one is plain numbers, and the right one has the unit of the change."""
+    change = change_of(args, attrs)
+    return Type(PLAIN, Grain.WEIGHT) if attrs["side"] == "left" else change
+
+
+def lora(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """The change as it is kept: two factors, both of them transposed, and the Model that some tensors come from."""
+    return product(args[:2], attrs)
 
 
 def _line_or_matrix(node: Typed) -> Type:

@@ -58,7 +58,7 @@ class Output:
     name: str | None
     node: Node
     place: SourcePlace
-    kind: str = "model"  # or "delta", "field": saved as asked by name
+    kind: str = "model"  # or "delta", "field", "lora": saved as asked by name
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ _RECORDS = [
     _op("constant", 0, rules.fixed(CONSTANT), "An exact number.", "headers"),
     _op("input", 0, rules.fixed(MODEL), "The Model of one input.", reads=True),
     _op("adapter", 1, rules.change_of, "The Delta that a low-rank adapter makes of a Model.", reads=True),
+    _op("factor", 1, matrix_rules.factor, "The left or the right factor of an adapter's change.", reads=True),
     _op("fields", 0, rules.fixed(FIELD), "Plain numbers from a file keyed like the model.", reads=True),
     _op("origin", 0, rules.fixed(MODEL), "The Model whose weights are all zero.", "headers"),
     _op("depth", 0, rules.fixed(NUMBER), "0 at the first layer, 1 at the last, 0 outside the layers.", "headers"),
@@ -110,6 +111,7 @@ _RECORDS = [
     _op("config", 1, rules.configured, "The same Model, with `changes` to the config that goes with it.", "structure"),
     _op("among", 2, rules.piece, "Only the tensors of x whose names y has too.", "structure"),
     _op("overlay", 2, rules.united, "The tensors of x, with those of y in place of their namesakes.", "structure"),
+    _op("lora", None, matrix_rules.lora, "Two factors as an adapter's tensors.", "structure"),
     _op("match", None, rules.restructured, "For each tensor, the first of the `arms` that fits.", "structure"),
 ]  # fmt: skip
 

@@ -11,7 +11,7 @@ from mergelang.graph.types import describe, show_fraction
 if TYPE_CHECKING:
     import networkx as nx
 
-SOURCES = ("input", "adapter", "fields")
+SOURCES = ("input", "adapter", "factor", "fields")
 LONGEST_TEXT = 40
 INLINE = "constant"  # numbers stand where they are used, so that the page shows what is computed
 

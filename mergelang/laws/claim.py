@@ -11,6 +11,7 @@ import torch
 
 from mergelang.formats.memory_source import MemorySource
 from mergelang.graph.node import Graph, Input, Node, Output, in_order
+from mergelang.graph.show import SOURCES
 from mergelang.graph.types import Grain, is_delta, is_model
 from mergelang.laws.draw import STEP, WEIGHTS, Weights
 from mergelang.laws.notation import tensors
@@ -80,7 +81,7 @@ def _spread(graph: Graph, node: Node, law: Law) -> Node:
 def _refuse_files(graph: Graph, law: Law) -> None:
     """A law is tried on stand-ins, so a checkpoint that it names has no weights here."""
     for node in in_order(graph.roots()):
-        if node.op in ("input", "adapter", "fields") and (one := graph.inputs[int(str(node["index"]))]).kind != "given":
+        if node.op in SOURCES and (one := graph.inputs[int(str(node["index"]))]).kind != "given":
             message = f'`{law.name}` uses "{one.ref}", but a law is tried on small models made up for its parameters.'
             fix = f"law {law.name}(m: Model): m == m"
             raise Problem("law-opens-file", message, law.claim.span, fix=fix, also=(one.place,))

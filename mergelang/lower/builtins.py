@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mergelang.graph.node import Attr, Node
-from mergelang.lower import calls, draws, expressions, lists, matrices, structure
+from mergelang.lower import adapters, calls, draws, expressions, lists, matrices, structure
 from mergelang.lower.call import Arguments, Make
 from mergelang.lower.coerce import SCOPE_WORDS
 from mergelang.lower.near import nearest
 from mergelang.lower.rewrite_text import with_wildcards_of
-from mergelang.lower.values import Saved, ScopeWord, Value, describe_value
+from mergelang.lower.values import Saved, ScopeWord, Value
 from mergelang.lower.world import Scope, World
 from mergelang.span import Span
 from mergelang.syntax import tree
@@ -287,18 +287,6 @@ def _open(kind: str) -> Make:
     return lambda a: a.world.open(kind, a.text(0), a.span, said=a.spans[0])
 
 
-def _adapter(a: Arguments) -> Value:
-    model, ref = a.options.get("on"), a.text(0)
-    fix = f'adapter("{ref}", on = {a.world.maker.examples.base()})'
-    if model is None:
-        message = "An adapter is a change to the Model it was trained on, and it must be said which one that is."
-        raise a.problem("adapter-needs-model", message, a.span, fix)
-    if not isinstance(model, Node):
-        message = f"An adapter is a change to the Model it was trained on, and `on` is {describe_value(model)}."
-        raise a.problem("adapter-needs-model", message, a.span, fix)
-    return a.world.open("adapter", ref, a.span, model, said=a.spans[0])
-
-
 def _saved(kind: str) -> Make:
     return lambda a: a.spread(lambda values: Saved(kind, a.subject_node(values[0])))
 
@@ -366,8 +354,12 @@ FUNCTIONS: dict[str, Primitive] = {
     "among": Primitive("names x", (), structure.among, "only the tensors of x whose names the first has too"),
     "overlay": Primitive("x y", (), matrices.two("overlay"), "the tensors of x, with those of y over their namesakes"),
     "checkpoint": Primitive("path", (), _open("checkpoint"), "the Model of a folder, a file or a hub name"),
-    "adapter": Primitive("path", ("on",), _adapter, "the Delta of a LoRA adapter to the Model that it is `on`"),
+    "adapter": Primitive("path", ("on",), adapters.adapter, "the Delta of a LoRA adapter to the Model that it is `on`"),
+    "factors": Primitive("path", ("on",), adapters.factors, "the two factors of an adapter's change"),
     "statistics": Primitive("path", (), _open("fields"), "plain numbers from a file keyed like the model"),
     "delta": Primitive("x", (), _saved("delta"), "save a Delta as it is"),
     "field": Primitive("x", (), _saved("field"), "save a Field as it is"),
+    "lora": Primitive(
+        "factors", ("whole", "embeddings", "transposed"), adapters.lora, "save two factors as a LoRA adapter"
+    ),
 }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mergelang.catalog import LENGTHS
+from mergelang.catalog import LEFT, LENGTHS, RIGHT
 from mergelang.graph.node import Node
 from mergelang.graph.types import Grain
 from mergelang.plan.adapter_fit import REPLACED, SCALED_COLUMNS, SCALED_ROWS, UNTOUCHED
@@ -28,6 +28,14 @@ def adapter_expression(table: Table, node: Node, name: str, space: Space) -> Exp
         return change
     lengths = table.leaf(node, name + LENGTHS, key, "F32")
     return _rescaled(table, table.of(node.args[0], name, space), change, lengths, _SCALED[key.part])
+
+
+def factor_expression(table: Table, node: Node, name: str, space: Space) -> Expression:
+    """One factor of the change of the tensor `name`."""
+    key = space.keys[name]
+    if key.part == UNTOUCHED:
+        return table.number(0)
+    return table.leaf(node, name + (LEFT if node["side"] == "left" else RIGHT), key, "F32")
 
 
 def _rescaled(table: Table, model: Expression, change: Expression, lengths: Expression, grain: Grain) -> Expression:

@@ -9,7 +9,7 @@ from functools import partial
 
 import msgspec
 
-from mergelang.catalog import LENGTHS, Checkpoint
+from mergelang.catalog import PARTS, Checkpoint
 from mergelang.graph.node import Graph, Node, in_order
 from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain
@@ -323,7 +323,7 @@ def _leaf(expression: Expression) -> Leaf:
 
 def _moved(leaf: Leaf, like: str, name: str) -> Leaf:
     """The leaf of the tensor that stands for a class, as that of another tensor of the class."""
-    moved = {like: name, like + LENGTHS: name + LENGTHS}
+    moved = {like + part: name + part for part in ("", *PARTS)}
     return msgspec.structs.replace(leaf, tensor=moved.get(leaf.tensor, leaf.tensor))
 
 

@@ -16,8 +16,8 @@ from mergelang.graph.types import Grain
 from mergelang.plan.space import Space
 from mergelang.plan.statics import Statics, ZeroDivisor, group_of
 
-RENAMING = ("stack", "layer_slice", "rename", "union")
-CHOOSING = ("match", "select", "drop", "overlay", "adapter")
+RENAMING = ("stack", "layer_slice", "rename", "union", "lora")
+CHOOSING = ("match", "select", "drop", "overlay", "adapter", "factor")
 STATISTICS = ("total", "smallest", "largest", "order")
 
 
@@ -89,7 +89,7 @@ def _telling(nodes: Sequence[Node], spaces: Mapping[int, Space | None]) -> _Tell
         numbers=_numbers_used(nodes),
         choices=tuple(node for node in nodes if node.op in CHOOSING and spaces[node.id] is not None),
         schedules=tuple(node for node in nodes if node.op == "match" and node.reads and spaces[node.id] is None),
-        inputs=tuple(node for node in nodes if node.op in ("input", "fields")),
+        inputs=tuple(node for node in nodes if node.op in ("input", "fields", "factor")),
         by_layer=any(node.op in STATISTICS and node["per"] == "layer" for node in nodes),
         matrices=any("matrix" in OPS[node.op] for node in nodes),
     )

@@ -14,7 +14,7 @@ from mergelang.graph.node import Graph, Node, constant_value, in_order
 from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain, Place, is_model
 from mergelang.plan import fixes
-from mergelang.plan.adapter_expressions import adapter_expression
+from mergelang.plan.adapter_expressions import adapter_expression, factor_expression
 from mergelang.plan.fused import fused
 from mergelang.plan.grid import extent
 from mergelang.plan.kinds import KINDS, spanned, widest
@@ -85,6 +85,8 @@ class Table:
                 return self.leaf(node, name, space.keys[name], space.keys[name].dtype)
             case "adapter":
                 return adapter_expression(self, node, name, space)
+            case "factor":
+                return factor_expression(self, node, name, space)
             case "match" if self.spaces[node.id] is None:  # of numbers, some of which are statistics
                 return self.of(node.args[self.statics.arm(node, name, space)], name, space)
             case _ if "structure" in OPS[node.op]:

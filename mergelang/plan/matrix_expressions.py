@@ -30,6 +30,11 @@ def matrix_expression(table: Table, node: Node, name: str, space: Space) -> Expr
     zeros = [arg.op == "number" and arg.attr("value") == 0 for arg in args]
     if 0 in shape or all(zeros) or (node.op in ("product", "solve") and any(zeros)):
         return table.number(0)
+    if node.op == "beside":  # an adapter's factors of a weight that it does not change have no columns
+        held = [number for number, of in enumerate(matrices) if _columns(table, of, name)]
+        args, matrices = [args[number] for number in held], tuple(matrices[number] for number in held)
+        if len(args) == 1:
+            return args[0]
     dense = tuple(table.spread(arg, of, name, space) for arg, of in zip(args, matrices, strict=True))
     if node.op in DECOMPOSED:
         return _decomposed(table, node, dense[0], kind, shape)
@@ -44,6 +49,12 @@ def matrix_expression(table: Table, node: Node, name: str, space: Space) -> Expr
 
 def _cutoff(node: Node) -> float:
     return float(Fraction(str(node["cutoff"])))
+
+
+def _columns(table: Table, node: Node, name: str) -> int:
+    space = table.spaces[node.id]
+    assert space is not None
+    return view(space.keys[name].shape)[1]
 
 
 def _decomposed(table: Table, node: Node, x: Expression, kind: str, shape: tuple[int, int]) -> Expression:

@@ -203,6 +203,14 @@ class PlannedTensor(Data, frozen=True):
 ConfigValue = str | int | float | bool | list[str | int | float | bool]
 
 
+class PlannedAdapter(Data, frozen=True):
+    """What the config of an adapter says beside what its tensors tell: the Model it is on, as the recipe names it, and
+    whether that keeps its layers transposed."""
+
+    model: str
+    transposed: bool = False
+
+
 class PlannedOutput(Data, frozen=True):
     """What one `merge` item writes. `template` is the input whose config and tokenizer files go with it (-1: none)."""
 
@@ -212,6 +220,7 @@ class PlannedOutput(Data, frozen=True):
     template: int = -1
     layers: int | None = None  # the new layer count, where the recipe changed it
     config: dict[str, ConfigValue] = {}  # what the recipe changes in the template's config
+    adapter: PlannedAdapter | None = None  # where the output is no model but an adapter
 
 
 class Budget(Data, frozen=True):

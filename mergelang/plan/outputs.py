@@ -10,7 +10,7 @@ from mergelang.graph.ops import OPS
 from mergelang.layers import layer_map, numbers_in
 from mergelang.plan import fixes
 from mergelang.plan.config_changes import config_changes
-from mergelang.plan.model import PlannedOutput, PlannedTensor
+from mergelang.plan.model import PlannedAdapter, PlannedOutput, PlannedTensor
 from mergelang.plan.space import Space, layer_count
 from mergelang.plan.template import template_of
 from mergelang.problem import Problem
@@ -51,7 +51,12 @@ def _planned(
         template=template.input if carries or (tied and checkpoint is not None and checkpoint.kind == "memory") else -1,
         layers=_new_layer_count(space, checkpoint, output.place) if carries else None,
         config=changes if carries else {},
+        adapter=_adapter(output.node, checkpoint) if output.kind == "lora" else None,
     )
+
+
+def _adapter(node: Node, model: Checkpoint | None) -> PlannedAdapter:
+    return PlannedAdapter(model.ref if model is not None else "", bool(node["transposed"]))
 
 
 def _kept(inputs: Sequence[Checkpoint]) -> str:
@@ -97,7 +102,7 @@ def buffer_leaves(node: Node, name: str, spaces: dict[int, Space | None]) -> lis
         seen.add((here.id, key))
         if here.op == "input":
             found[int(str(here["index"])), key] = None
-        elif here.op == "adapter":
+        elif here.op in ("adapter", "factor"):
             continue  # it changes floats only; the Model it is on gives it names and shapes
         elif "structure" in OPS[here.op]:
             spot = space.keys[key]

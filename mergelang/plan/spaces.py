@@ -16,6 +16,7 @@ from mergelang.graph.types import Grain, Place
 from mergelang.patterns import matches, renamed, wildcards
 from mergelang.plan import fixes
 from mergelang.plan.adapter_fit import misfit, part_of
+from mergelang.plan.adapter_spaces import factor_space, lora_space
 from mergelang.plan.arms import check_pattern, chosen_arms
 from mergelang.plan.matrix_spaces import matrix_space
 from mergelang.plan.mismatch import mismatch, not_disjoint, other_dtypes
@@ -201,6 +202,16 @@ def _adapter(finder: _Finder, node: Node) -> Space:
     return Space(keys, frozenset(adapter.changed) & float_names(keys), model.layers)
 
 
+def _factor(finder: _Finder, node: Node) -> Space:
+    return factor_space(node, _adapter(finder, node), finder.inputs[int(str(node["index"]))], finder.place(node))
+
+
+def _lora(finder: _Finder, node: Node) -> Space:
+    spaces = [_need(finder, node, index) for index in range(len(node.args))]
+    _join(spaces[0], replace(spaces[1], matrix=True), Grain.TENSOR, node, finder)
+    return lora_space(node, spaces, finder.place(node))
+
+
 def _inputs_below(finder: _Finder, node: Node) -> list[Checkpoint]:
     return [finder.inputs[int(str(below["index"]))] for below in in_order(node.args) if below.op == "input"]
 
@@ -371,5 +382,5 @@ _HANDLERS = {
     "constant": _no_space, "origin": _no_space, "depth": _no_space, "layer": _no_space, "layers": _no_space,
     "input": _input, "fields": _input, "adapter": _adapter, "match": _match, "select": _selected, "drop": _selected,
     "rename": _renamed, "layer_slice": _slice, "stack": _stack, "union": _united,
-    "config": _same_tensors, "zeros": _zeros, "among": _among, "overlay": _overlay,
+    "config": _same_tensors, "zeros": _zeros, "among": _among, "overlay": _overlay, "factor": _factor, "lora": _lora,
 }  # fmt: skip

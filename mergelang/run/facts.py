@@ -10,6 +10,8 @@ from pathlib import Path
 
 from mergelang import __version__
 from mergelang.catalog import Checkpoint, OutTensor
+from mergelang.formats.adapter_config import CONFIG_NAME
+from mergelang.formats.adapter_files import adapter_config
 from mergelang.formats.config import carried_files, shared_float_dtype
 from mergelang.plan.model import Plan, PlannedOutput
 from mergelang.run.card import Card, Parent, render_card
@@ -39,10 +41,12 @@ class Facts:
         }
 
     def files(self, output: PlannedOutput, path: Path) -> dict[str, bytes]:
-        """The small files of an output: its template's config and tokenizer, and the card."""
+        """The small files of an output: its template's config and tokenizer or an adapter's config, and the card."""
         files: dict[str, bytes] = {}
-        if output.template >= 0:
-            tensors = [OutTensor(tensor.name, tensor.shape, tensor.dtype) for tensor in output.tensors]
+        tensors = [OutTensor(tensor.name, tensor.shape, tensor.dtype) for tensor in output.tensors]
+        if (adapter := output.adapter) is not None:
+            files = {CONFIG_NAME: adapter_config(tensors, adapter.model, adapter.transposed)}
+        elif output.template >= 0:
             template = self.inputs[output.template]
             files = carried_files(template, shared_float_dtype(tensors), output.layers, None, output.config)
         return {**files, "README.md": self._card(output, path).encode()}

@@ -22,7 +22,7 @@ from mergelang.run.flusher import Flusher
 from mergelang.run.journal import Journal, Past, Spot, Sweep
 from mergelang.run.record import RECORD_NAME, UNKNOWN_HASH, encode_record, metadata_of
 from mergelang.run.resume import can_resume_after, remaining, stages_digest
-from mergelang.run.targets import is_file, open_sink, written_tensors
+from mergelang.run.targets import form_of, is_file, open_sink, written_tensors
 from mergelang.run.tied_sink import TiedSink
 from mergelang.run.watch import Watcher
 
@@ -77,7 +77,7 @@ class Making:
             unknown = facts.record(output, {tensor.name: UNKNOWN_HASH for tensor in tensors}, {})
             metadata = {**facts.metadata(), **(metadata_of(unknown) if self._one_file else {})}
             path = self._claim.whole / output.name if several else self._claim.whole
-            sink = open_sink(path, tensors, metadata, facts.shard_bytes, self._one_file)
+            sink = open_sink(path, tensors, metadata, facts.shard_bytes, form_of(output, self._claim.target))
             self._outputs.append(_Output(output, tensors, small, sink))
 
     def _made(self, sources: Sequence[Source], journal: Journal, flusher: Flusher, watch: Watcher) -> list[CheckedSink]:

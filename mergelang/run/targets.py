@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 
 from mergelang.catalog import Checkpoint, OutTensor
+from mergelang.formats.adapter_source import WEIGHTS_NAME
 from mergelang.formats.check_target import check_target
 from mergelang.formats.file_sink import FileSink
 from mergelang.formats.folder_sink import FolderSink
@@ -20,6 +22,14 @@ from mergelang.span import Place
 OTHER_KINDS = frozenset([".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensor"])
 
 
+class Form(Enum):
+    """What an output is on disk: a model's folder, one file of weights, or an adapter's folder."""
+
+    FOLDER = "folder"
+    FILE = "file"
+    ADAPTER = "adapter"
+
+
 def target_paths(plan: Plan, out: Path, place: Place) -> list[Path]:
     """A path per output: `out` itself for one output, and else `out/NAME`. Raises `several-outputs-one-file`."""
     if len(plan.outputs) == 1:
@@ -29,6 +39,11 @@ def target_paths(plan: Plan, out: Path, place: Place) -> list[Path]:
         message = f"This recipe makes {len(plan.outputs)} models ({names}), which do not fit into the one file {out}."
         raise Problem("several-outputs-one-file", message, place, fix=f"give a folder instead: {out.with_suffix('')}")
     return [out / output.name for output in plan.outputs]
+
+
+def form_of(output: PlannedOutput, path: Path) -> Form:
+    """What is made of the output at `path`."""
+    return Form.FILE if is_file(path) else Form.FOLDER if output.adapter is None else Form.ADAPTER
 
 
 def is_file(path: Path) -> bool:
@@ -49,6 +64,9 @@ def check_name(out: Path, place: Place) -> None:
 def check_targets(plan: Plan, out: Path, inputs: Sequence[Checkpoint], place: Place) -> None:
     """Passes if all outputs can be written to `out`; raises the Problems of `check_target`."""
     check_name(out, place)
+    if is_file(out) and any(output.adapter is not None for output in plan.outputs):
+        message = f"{out} would hold factors without the config that gives them a scale: an adapter is a folder."
+        raise Problem("adapter-needs-folder", message, place, fix=f"-o {shlex.quote(str(out.with_suffix('')))}")
     tensors = (tensor for output in plan.outputs for tensor in written_tensors(output, inputs, is_file(out)))
     # What an interrupted run has taken is taken over, or removed first.
     needed = sum(tensor.nbytes for tensor in tensors) - _taken(partial_of(out))
@@ -56,12 +74,13 @@ def check_targets(plan: Plan, out: Path, inputs: Sequence[Checkpoint], place: Pl
 
 
 def open_sink(
-    path: Path, tensors: Sequence[OutTensor], metadata: Mapping[str, str], shard_bytes: int, one_file: bool
+    path: Path, tensors: Sequence[OutTensor], metadata: Mapping[str, str], shard_bytes: int, form: Form
 ) -> FileSink | FolderSink:
     """The output that grows at `path`, which is hidden, from where an earlier run left it."""
-    if one_file:
+    if form == Form.FILE:
         return FileSink(path, tensors, metadata=metadata, in_place=True)
-    return FolderSink(path, tensors, shard_bytes=shard_bytes, metadata=metadata, in_place=True)
+    one_file = WEIGHTS_NAME if form == Form.ADAPTER else ""
+    return FolderSink(path, tensors, shard_bytes=shard_bytes, one_file=one_file, metadata=metadata, in_place=True)
 
 
 def _taken(folder: Path) -> int:

@@ -8,7 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from mergelang.formats.adapter_config import CONFIG_NAME
+from mergelang.formats.adapter_source import WEIGHTS_NAME
 from mergelang.formats.damage import blocked
+from mergelang.formats.file_source import open_file
 from mergelang.formats.open import open_source
 from mergelang.formats.protocols import Source
 from mergelang.problem import Problem
@@ -35,7 +38,7 @@ class Verified:
 def verify(out: Path, place: Place) -> Verified:
     """Reads the whole output again. Raises `no-record`, or `output-changed` that names what is not as it was made."""
     record = read_record(out)
-    source = open_source(str(out.absolute()), Path.cwd(), place)
+    source = _opened(out, place)
     try:
         found = tensor_hashes(source)
         nbytes = source.checkpoint.nbytes
@@ -52,6 +55,13 @@ def outputs_of(out: Path) -> list[Path]:
     if is_file(out) or (out / "mergelang.json").exists() or not out.is_dir():
         return [out]
     return sorted(one.parent for one in out.glob("*/mergelang.json")) or [out]
+
+
+def _opened(out: Path, place: Place) -> Source:
+    """The output as it is stored: of an adapter its factors, and not the change that they make."""
+    if (out / CONFIG_NAME).exists():
+        return open_file(str(out), out.absolute() / WEIGHTS_NAME)
+    return open_source(str(out.absolute()), Path.cwd(), place)
 
 
 def tensor_hashes(source: Source) -> dict[str, str]:
