@@ -67,6 +67,8 @@ def fisher(labels: Literal["sampled", "data"], draws: int, seed: int, **given: o
     """The diagonal of the Fisher information, for `fisher`."""
     from mergelang.stats.fisher import Fisher
 
+    if labels == "data" and (draws, seed) != (1, 0):
+        raise click.UsageError("--draws and --seed are for labels that are drawn; leave out --labels data.")
     _take(Fisher(labels, draws, seed), given)
 
 

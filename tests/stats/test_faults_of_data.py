@@ -133,6 +133,10 @@ def test_sequences_beyond_the_models_length(llama: Path, texts: Path) -> None:
     holds(told(llama, texts, "--length", 33), "sequence-too-long", "--length 32")
 
 
+def test_draws_of_labels_that_are_not_drawn(llama: Path, texts: Path) -> None:
+    assert "leave out --labels data" in told(llama, texts, "--labels", "data", "--draws", 2)
+
+
 def test_without_transformers(llama: Path, texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     holds(told(llama, texts), "needs-transformers", "pip install 'mergelang[stats]'")
