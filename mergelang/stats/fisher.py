@@ -18,7 +18,7 @@ from mergelang.stats.statistic import Parts, Subject, over_weights
 
 @dataclass(frozen=True, slots=True)
 class Fisher:
-    """The mean over prefixes x of E_{y ~ p(y|x)} (d log p(y|x) / dw)^2 (Matena and Raffel, 2022, eq. 3).
+    """The mean over prefixes x of E_{y ~ p(y|x)} (d log p(y|x) / dw)^2 (Matena and Raffel, 2022).
 
     With "sampled" labels, `draws` next tokens are drawn for each prefix, and a sequence takes one gradient for each
     draw: tokens drawn apart from each other have gradients whose products are 0 in the mean, so that the square of
