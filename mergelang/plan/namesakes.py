@@ -30,7 +30,7 @@ def overlay(below: Space, above: Space, place: Place) -> Space:
         raise Problem("no-namesakes", message, place, fix=_without_them(place))
     dtypes = {name: above.keys.get(name, key).dtype for name, key in below.keys.items()}
     keys = {name: Key(key.shape, dtypes[name], int(name in above.keys), name) for name, key in below.keys.items()}
-    return space_of(keys, below.support - above.keys.keys() | above.support)
+    return space_of(keys, below.support.difference(above.keys) | above.support)
 
 
 def _without_them(place: Place) -> str:

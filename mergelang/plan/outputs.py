@@ -90,8 +90,10 @@ def _check_gaps(space: Space, checkpoint: Checkpoint, place: SourcePlace) -> Non
 
 
 def buffer_leaves(node: Node, name: str, spaces: dict[int, Space | None]) -> list[tuple[int, str]]:
-    """The inputs' tensors that an integer tensor of the result stands for, each once, in order."""
+    """The inputs' tensors that an integer tensor of the result stands for, each once, in order: those of Models, or of
+    plain numbers where it is made of these alone."""
     found: dict[tuple[int, str], None] = {}
+    plain: dict[tuple[int, str], None] = {}
     stack = [(node, name)]
     seen: set[tuple[int, str]] = set()
     while stack:
@@ -102,6 +104,8 @@ def buffer_leaves(node: Node, name: str, spaces: dict[int, Space | None]) -> lis
         seen.add((here.id, key))
         if here.op == "input":
             found[int(str(here["index"])), key] = None
+        elif here.op == "fields":
+            plain[int(str(here["index"])), key] = None
         elif here.op in ("adapter", "factor"):
             continue  # it changes floats only; the Model it is on gives it names and shapes
         elif "structure" in OPS[here.op]:
@@ -110,4 +114,4 @@ def buffer_leaves(node: Node, name: str, spaces: dict[int, Space | None]) -> lis
                 stack.append((here.args[spot.part], spot.name))
         else:
             stack.extend((arg, key) for arg in reversed(here.args))
-    return sorted(found)
+    return sorted(found or plain)

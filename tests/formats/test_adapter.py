@@ -59,7 +59,7 @@ def assert_close(found: Tensor, wanted: Tensor) -> None:
 def test_a_change_is_alpha_over_r_times_b_times_a(tmp_path, infix):
     factors = pair("model.q", 6, 5, infix=infix)
     source = opened(put_adapter(tmp_path / "a", factors))
-    assert list(source.checkpoint.tensors) == ["model.q.weight"]
+    assert list(source.checkpoint.tensors) == ["model.q.weight", "model.q.weight left", "model.q.weight right"]
     assert (source.checkpoint.kind, source.checkpoint.tensors["model.q.weight"].dtype) == ("adapter", "F32")
     assert_close(tensor(source, "model.q.weight"), product(factors, 2))
 
