@@ -374,7 +374,7 @@ def test_a_well_typed_graph_never_fails(case: tuple[Graph, list[Weights]]) -> No
 def test_every_operation_comes_up_in_generated_graphs() -> None:
     met: set[str] = set()
 
-    @settings(deadline=None, max_examples=600, derandomize=True, database=None)
+    @settings(deadline=None, max_examples=2000, derandomize=True, database=None)
     @given(strategies.graphs(deepest=4))
     def meet(case: tuple[Graph, list[Weights]]) -> None:
         met.update(node.op for node in in_order(case[0].roots()))

@@ -21,8 +21,9 @@ from mergelang.plan.model import Budget, decode, encode
 
 LAYERS_70B, HIDDEN, WIDE, KEYS, VOCAB = 80, 8192, 28672, 1024, 128256
 INPUTS = 8
-# Seconds of this process's own time, making the parser's tables included.
-MOST_SECONDS = 2.0
+# Seconds of this process's own time, making the parser's tables included. The claim is 2 on a machine to itself; other
+# tests run beside this one, and may halve its speed.
+MOST_SECONDS = 4.0
 # For shapes of recipes that a careless compiler takes minutes or forever for.
 SECONDS = 10.0
 
