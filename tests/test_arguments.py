@@ -76,11 +76,11 @@ def test_what_is_no_recipe_is_told(recipe: Any) -> None:
 
 REQUESTS = [
     ("foo", "request"),
-    (Request(precision=torch.float64), "precision"),  # type: ignore[arg-type]
-    (Request(precision="F16"), "precision"),  # type: ignore[arg-type]
+    (Request(precision=torch.float64), "precision"),  # type: ignore[arg-type]  # wrong on purpose
+    (Request(precision="F16"), "precision"),  # type: ignore[arg-type]  # wrong on purpose
     (Request(dtype="bf16"), "dtype"),
-    (Request(allow_nonfinite=2), "allow_nonfinite"),  # type: ignore[arg-type]
-    (Request(budget=3), "budget"),  # type: ignore[arg-type]
+    (Request(allow_nonfinite=2), "allow_nonfinite"),  # type: ignore[arg-type]  # wrong on purpose
+    (Request(budget=3), "budget"),  # type: ignore[arg-type]  # wrong on purpose
     (Request(budget=Budget(threads=0)), "budget.threads"),
 ]
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_asked_for_is_told(request_: Any, part: str, tmp_path: Pa
 def test_a_run_is_told_what_it_cannot_be_given(tmp_path: Path) -> None:
     recipe = ml.compile("mean([x, y])", x=ONE, y=OTHER)
     with pytest.raises(Problem, match="An output is the path"):
-        recipe.run(None)  # type: ignore[arg-type]
+        recipe.run(None)  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(Problem) as caught:
         recipe.run(tmp_path / "out", shard_byte=3)
     assert (caught.value.slug, caught.value.fix) == ("cannot-be-given", 'recipe.run("merged", shard_bytes=...)')

@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def value(recipe: Path, **lets: object) -> float:
-    (model,) = ml.compile(recipe, one=ONE, other=OTHER, **lets).tensors().values()  # type: ignore[arg-type]
+    (model,) = ml.compile(recipe, one=ONE, other=OTHER, **lets).tensors().values()  # type: ignore[arg-type]  # lets are numbers here
     return float(model["w"][0, 0])
 
 

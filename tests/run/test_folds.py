@@ -91,7 +91,7 @@ def test_minus_zero_is_zero() -> None:
     zeros = torch.tensor([0.0, -0.0, -0.0, 0.0])
     for rank in range(4):
         assert math.copysign(1, found_by([zeros], rank, "F32")) == 1
-    assert math.copysign(1, gathered(Extreme(1), [zeros]).answer()) == 1  # type: ignore[attr-defined]
+    assert math.copysign(1, gathered(Extreme(1), [zeros]).answer()) == 1  # type: ignore[attr-defined]  # an Extreme has one
 
 
 def test_nothing_gathered_answers_zero() -> None:

@@ -153,7 +153,7 @@ def test_a_model_under_other_names(llama: Path, texts: Path, tmp_path: Path, mon
     from mergelang.stats import collect, load
 
     def renaming(*given: object) -> load.Loaded:
-        loaded = load.load(*given)  # type: ignore[arg-type]
+        loaded = load.load(*given)  # type: ignore[arg-type]  # one tuple per case
         loaded.model.joined = torch.nn.Parameter(torch.ones(3))
         return loaded
 

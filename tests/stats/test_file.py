@@ -38,7 +38,7 @@ def test_its_header_says_what_it_is_of(llama: Path, texts: Path) -> None:
     assert found["settings"] == {
         "labels": "sampled", "draws": 1, "seed": 3, "dtype": "F32", "length": 32, "limit": 9, "text_field": "text",
     }  # fmt: skip
-    names = [found[key]["name"] for key in ("model", "data")]  # type: ignore[index]
+    names = [found[key]["name"] for key in ("model", "data")]  # type: ignore[index]  # JSON of a known shape
     assert names == ["llama", "texts.txt"]
     assert str(texts.parent) not in json.dumps(found)
 
@@ -50,7 +50,7 @@ def test_its_hash_of_the_data_is_of_their_content(llama: Path, texts: Path) -> N
     for data in (texts, other):
         out = data.with_suffix(".safetensors")
         call("gram", "--model", llama, "--data", data, "-o", out, "--limit", 5)
-        hashes.add(record(out)["data"]["xxh3_128"])  # type: ignore[index]
+        hashes.add(record(out)["data"]["xxh3_128"])  # type: ignore[index]  # JSON of a known shape
     assert len(hashes) == 2
 
 

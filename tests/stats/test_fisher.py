@@ -92,7 +92,7 @@ def test_gradients_are_let_go_of_one_by_one(llama: Path, texts: Path, monkeypatc
     add = fisher.Fisher._add
 
     def watched(self: fisher.Fisher, subject: fisher.Subject, *rest: object) -> None:
-        add(self, subject, *rest)  # type: ignore[arg-type]
+        add(self, subject, *rest)  # type: ignore[arg-type]  # passes on what it is given
         left.append(sum(parameter.grad is not None for parameter in subject.parameters.values()))
 
     monkeypatch.setattr(fisher.Fisher, "_add", watched)

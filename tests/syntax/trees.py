@@ -35,7 +35,7 @@ def _params(expr: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, 
 
 def _matches(expr: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
     def at_nowhere(*args: object, **more: object) -> st.SearchStrategy[object]:
-        return st.builds(*args, **more, span=st.just(NOWHERE))  # type: ignore[arg-type]
+        return st.builds(*args, **more, span=st.just(NOWHERE))  # type: ignore[arg-type]  # strategies for any class of the tree
 
     by_name = at_nowhere(tree.Arm, _some(st.sampled_from(_TEXTS), 1), st.none(), expr)
     by_layer = at_nowhere(tree.Arm, st.just(()), st.tuples(st.integers(0, 9), st.integers(0, 99)), expr)
