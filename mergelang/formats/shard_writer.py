@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mergelang.formats.damage import blocked, damaged
-from mergelang.formats.descriptor import Descriptor
+from mergelang.formats.paged_file import PagedFile
 from mergelang.formats.shards import Shard
 from mergelang.problem import Bug, Problem
 
@@ -29,31 +29,28 @@ class ShardWriter:
         self.path = path
         self.shard = shard
         self._sizes = {tensor.name: tensor.nbytes for tensor in shard.tensors}
-        self._open: Descriptor | None = None
+        self._open: PagedFile | None = None
         if again and path.is_file() and path.stat().st_size == shard.size:
-            self._open = Descriptor(str(path), os.O_RDWR)
+            self._open = PagedFile(path, os.O_RDWR, shard.size)
         else:
             # Without `again` a file that exists is the caller's matter: it takes another name.
-            self._open = Descriptor(str(path), os.O_RDWR | os.O_CREAT | (os.O_TRUNC if again else os.O_EXCL))
+            flags = os.O_RDWR | os.O_CREAT | (os.O_TRUNC if again else os.O_EXCL)
+            self._open = PagedFile(path, flags, shard.size)
             self._take_room()
 
     def write(self, name: str, start: int, data: memoryview) -> None:
         """Put `data` at byte `start` of tensor `name`."""
         held = self._held(name, start, data)
         try:
-            _write_all(held.number, data.cast("B"), self.shard.places[name] + start)
+            held.write(data.cast("B"), self.shard.places[name] + start)
         except OSError as error:
             raise write_problem(self.path, error) from None
 
     def read(self, name: str, start: int, buffer: memoryview) -> None:
         """Fill `buffer` with what the file holds from byte `start` of tensor `name` on."""
-        held, done = self._held(name, start, buffer), 0
+        held = self._held(name, start, buffer)
         try:
-            while done < len(buffer):
-                count = os.preadv(held.number, [buffer[done:]], self.shard.places[name] + start + done)
-                if count == 0:
-                    raise OSError(errno.EIO, os.strerror(errno.EIO))
-                done += count
+            held.read(buffer, self.shard.places[name] + start)
         except OSError as error:
             raise blocked(str(self.path), error, "read") from None
 
@@ -72,7 +69,7 @@ class ShardWriter:
         if len(head) != len(self.shard.head):
             raise Bug(f"the header of {self.path.name} was planned with {len(self.shard.head)} bytes, not {len(head)}")
         try:
-            _write_all(held.number, memoryview(head), 0)
+            held.write(memoryview(head), 0)
         except OSError as error:
             raise write_problem(self.path, error) from None
         self._flushed(os.fsync, held)
@@ -91,13 +88,13 @@ class ShardWriter:
             self.path.unlink(missing_ok=True)
             raise write_problem(self.path, error) from None
 
-    def _flushed(self, flush: Callable[[int], None], held: Descriptor) -> None:
+    def _flushed(self, flush: Callable[[int], None], held: PagedFile) -> None:
         try:
             flush(held.number)
         except OSError as error:
             raise write_problem(self.path, error) from None
 
-    def _held(self, name: str, start: int, data: memoryview) -> Descriptor:
+    def _held(self, name: str, start: int, data: memoryview) -> PagedFile:
         held = self._open
         if held is None or start < 0 or start + data.nbytes > self._sizes[name]:
             # pwrite would spill into the next tensor.
@@ -122,9 +119,3 @@ def _reserve(descriptor: int, size: int) -> None:
             if error.errno not in _CANNOT_RESERVE:
                 raise
     os.ftruncate(descriptor, size)
-
-
-def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
-    done = 0
-    while done < len(data):
-        done += os.pwrite(descriptor, data[done:], offset + done)

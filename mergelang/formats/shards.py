@@ -10,8 +10,9 @@ from mergelang.catalog import DTYPE_BITS, OutTensor
 from mergelang.formats.damage import damaged
 
 DEFAULT_SHARD_BYTES = 5_000_000_000
-# The data section starts at a multiple of this, as the safetensors library writes it.
-ALIGNMENT = 8
+# The data section starts on a page: weights that fill pages then go to the disk, and from there into memory, uncopied.
+ALIGNMENT = 4096
+_LENGTH = 8  # bytes of the field that opens a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,8 @@ def index_of(shards: Sequence[Shard], metadata: Mapping[str, str] | None = None)
 
 def _head(entries: Mapping[str, object]) -> bytes:
     text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % ALIGNMENT)
-    return len(text).to_bytes(8, "little") + text
+    text += b" " * (-(len(text) + _LENGTH) % ALIGNMENT)
+    return len(text).to_bytes(_LENGTH, "little") + text
 
 
 def _name(number: int, count: int) -> str:

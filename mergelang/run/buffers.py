@@ -7,6 +7,7 @@ import threading
 import torch
 from torch import Tensor
 
+from mergelang.formats.paged_file import PAGE
 from mergelang.plan.footprint import rounded
 
 
@@ -28,7 +29,10 @@ class Buffers:
             if free:
                 self._held -= size
                 return free.pop()
-        return torch.empty(size, dtype=torch.uint8, pin_memory=self._pinned)
+        # On a page, as an output that is written around the page cache wants its bytes.
+        fresh = torch.empty(size + PAGE, dtype=torch.uint8, pin_memory=self._pinned)
+        start = -fresh.data_ptr() % PAGE
+        return fresh[start : start + size]
 
     def give(self, buffer: Tensor) -> None:
         """Take a lent tensor back."""

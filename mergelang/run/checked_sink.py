@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from mergelang.catalog import OutTensor
+from mergelang.formats.paged_file import page_aligned
 from mergelang.formats.protocols import Sink
 from mergelang.problem import Bug, Problem
 from mergelang.run.flusher import Flusher
@@ -93,7 +94,7 @@ class CheckedSink:
 
 def tensor_hash(sink: FileOutput, name: str, stretches: Iterable[Stretch]) -> str | None:
     """The xxh3-128 of the tensor as its file holds it, or None if a stretch is not what was written."""
-    whole, buffer = running_hash(), memoryview(bytearray(_BLOCK))
+    whole, buffer = running_hash(), page_aligned(_BLOCK)
     for start, size, expected in stretches:
         state = running_hash(64)
         for first in range(0, size, _BLOCK):

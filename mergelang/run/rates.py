@@ -13,6 +13,7 @@ import msgspec
 import torch
 
 from mergelang.backends.kernels import KERNELS
+from mergelang.formats.paged_file import PagedFile, page_aligned
 from mergelang.resources import cache_folder
 
 # Nanoseconds per weight in blocks that fit the cache, on the machine where they were measured together; here they are
@@ -28,7 +29,7 @@ READ_SECONDS = 0.2
 _READ_BYTES = 4 << 20
 _WRITE_BYTES = 64 << 20
 _REPEATS = 5
-_NAME = "rates-1.json"
+_NAME = "rates-2.json"
 
 
 class Rates(msgspec.Struct, frozen=True):
@@ -99,14 +100,15 @@ def _time(call: Callable[[], None]) -> float:
 
 def _write_rate() -> float:
     """Bytes per second into a new file, brought to the disk at its end as an output is."""
-    data = memoryview(bytearray(_READ_BYTES))
+    data = page_aligned(_READ_BYTES)
+    data[:] = bytes(_READ_BYTES)
     try:
-        with tempfile.TemporaryFile() as file:
+        with tempfile.NamedTemporaryFile() as named:
+            file = PagedFile(Path(named.name), os.O_RDWR, _WRITE_BYTES)
             start = time.perf_counter()
-            for _ in range(_WRITE_BYTES // _READ_BYTES):
-                file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            for at in range(0, _WRITE_BYTES, _READ_BYTES):
+                file.write(data, at)
+            os.fsync(file.number)
             return _WRITE_BYTES / max(1e-6, time.perf_counter() - start)
     except OSError:
         return 1e9
