@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks.checkpoints import BASE, weight_files
@@ -19,7 +19,6 @@ class Measured:
     """The medians of one row: the floor's parts, and per tool what its process took (None where it failed)."""
 
     row: str
-    repeats: int
     read: float
     write: float
     flush: float
@@ -38,6 +37,10 @@ class Measured:
         """Another tool's whole process over this project's."""
         ours, other = self.taken.get(OURS), self.taken.get(tool)
         return other.seconds / ours.seconds if ours and other else None
+
+    def beside(self, earlier: Measured) -> Measured:
+        """This, with what an earlier measurement of the row took of tools that were left out now."""
+        return replace(self, taken={**earlier.taken, **self.taken})
 
     def plain(self) -> dict[str, object]:
         """The same as JSON has it."""
@@ -69,9 +72,7 @@ def measure(row: Row, models: Path, tools: Sequence[Tool], repeats: int, say: Ca
             except Failed as failure:
                 say(f"{row.name}: {tool.name} is left out:\n{failure}")
                 able.remove(tool)
-    return Measured(
-        row.name, repeats, *_floor_medians(floors), {name: _medians(taken, repeats) for name, taken in runs.items()}
-    )
+    return Measured(row.name, *_floor_medians(floors), {name: _medians(taken, repeats) for name, taken in runs.items()})
 
 
 def _floor_medians(floors: Sequence[Floor]) -> tuple[float, float, float]:
@@ -89,4 +90,5 @@ def _medians(runs: Sequence[Taken], repeats: int) -> Taken | None:
         statistics.median(taken.cpu for taken in runs),
         max(taken.memory for taken in runs),
         statistics.median(own) if own else None,
+        repeats,
     )

@@ -51,8 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _row(row: Row, models: Path, asked: Asked, kept: Kept) -> Measured:
-    measured = measure(row, models, asked.tools, asked.repeats, _say)
-    kept.add(measured)
+    measured = kept.add(measure(row, models, asked.tools, asked.repeats, _say))
     ours, others = measured.over_floor(), {tool.name: measured.times_as_fast(tool.name) for tool in asked.tools[1:]}
     times = [f"{tool} takes {ratio:.1f} times as long" for tool, ratio in others.items() if ratio is not None]
     _say(", ".join([f"{row.title}: run / floor {ours:.2f}" if ours is not None else f"{row.title}: failed", *times]))
@@ -68,7 +67,7 @@ def _asked(arguments: list[str]) -> Asked:
     tools += [SdMecha(given.sd_mecha_python)] if given.sd_mecha_python else []
     size = SIZES[QUICK if given.quick else given.size]
     repeats = given.repeat or (1 if given.quick else 3)
-    kept = f"{size.name}{f'-{given.threads}-threads' if given.threads else ''}{'-others' if tools[1:] else ''}.json"
+    kept = f"{size.name}{f'-{given.threads}-threads' if given.threads else ''}.json"
     return Asked(
         size,
         chosen(given.rows),

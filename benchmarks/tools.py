@@ -21,12 +21,13 @@ OURS = "mergelang"
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What one merge took: the whole process, and the run's own time where the tool reports it."""
+    """What a merge took, the median of `repeats`: the whole process, and the run itself where the tool reports it."""
 
     seconds: float
     cpu: float
     memory: int
     run: float | None = None
+    repeats: int = 1
 
 
 class Tool(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from benchmarks.gpu import NO_GPU
 from benchmarks.measure import Measured, measured_from
 from benchmarks.process import Failed, watched
 from benchmarks.resident import resident_rate
+from benchmarks.results import Kept, page
 from benchmarks.rows import ROWS, Row, UnknownRow, chosen
 from benchmarks.shapes import SIZES
 from benchmarks.table import RATIOS, holds
@@ -108,7 +110,7 @@ def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
 
 def measured(run: float, mergekit: float, memory: int = 300_000_000) -> Measured:
     ours = Taken(seconds=10.0, cpu=12.0, memory=memory, run=run)
-    return Measured("average", 3, 0.6, 0.4, 2.0, {"mergelang": ours, "mergekit": Taken(mergekit, 1.0, 1)})
+    return Measured("average", 0.6, 0.4, 2.0, {"mergelang": ours, "mergekit": Taken(mergekit, 1.0, 1)})
 
 
 def test_a_row_holds_where_every_bound_does() -> None:
@@ -117,12 +119,22 @@ def test_a_row_holds_where_every_bound_does() -> None:
     assert not holds(row, measured(run=2.6, mergekit=41.0))
     assert not holds(row, measured(run=2.4, mergekit=39.0))
     assert not holds(row, measured(run=2.4, mergekit=41.0, memory=701_000_000))
-    assert holds(row, Measured("average", 3, 0.6, 0.4, 2.0, {"mergelang": None})) is None
+    assert holds(row, Measured("average", 0.6, 0.4, 2.0, {"mergelang": None})) is None
 
 
 def test_measurements_are_kept_whole() -> None:
     one = measured(run=2.4, mergekit=41.0)
     assert measured_from(one.plain()) == one
+
+
+def test_a_row_measured_again_keeps_what_other_tools_took(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "kept.json")
+    kept.add(measured(run=2.4, mergekit=41.0))
+    alone = replace(measured(run=1.5, mergekit=0.0), taken={"mergelang": Taken(5.0, 6.0, 1, 1.5, repeats=3)})
+    both = kept.add(alone)
+    assert (both.over_floor(), both.times_as_fast("mergekit")) == (1.5, 8.2)
+    assert Kept(tmp_path / "kept.json").rows == {"average": both}
+    assert "medians of 3 (mergelang), 1 (mergekit)" in page([both], TINY, "command")
 
 
 def test_a_row_that_is_not_there_is_told_with_those_that_are() -> None:
@@ -132,9 +144,9 @@ def test_a_row_that_is_not_there_is_told_with_those_that_are() -> None:
 
 @pytest.mark.slow
 def test_two_rows_end_in_a_table_of_ratios_and_a_page(models: Path, tmp_path: Path) -> None:
-    page = tmp_path / "RESULTS.md"
+    results = tmp_path / "RESULTS.md"
     options = ["--size", TINY.name, "--repeat", "1", "--rows", "average,ties_model", "--cache", str(models.parent)]
-    command = [sys.executable, "-m", "benchmarks.speed", *options, "--results", str(page)]
+    command = [sys.executable, "-m", "benchmarks.speed", *options, "--results", str(results)]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     header, rule, *rows = [cells(line) for line in shown.stdout.split("##")[0].strip().splitlines()]
@@ -146,7 +158,7 @@ def test_two_rows_end_in_a_table_of_ratios_and_a_page(models: Path, tmp_path: Pa
         assert re.fullmatch(r"[\d.]+ \([\d.]+\)", row[2])
         assert int(row[6].removesuffix(" MB")) > 0
         assert row[7] in ("yes", "no")
-    written = page.read_text(encoding="utf-8")
+    written = results.read_text(encoding="utf-8")
     assert shown.stdout.split("##")[0].strip() in written
     assert "torch" in written and "cores" in written
     assert str(ROOT) not in written and str(tmp_path) not in written
