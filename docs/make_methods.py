@@ -25,6 +25,9 @@ same. Every method is written in the language, so its definition is its specific
 a file of your own and change it. Parameters with a default are options and are given by name, the others are subjects
 and are given by place. On the right of each option stands what the paper uses, where it says so.
 
+Each file ends with an example: a recipe for all methods of that file, over checkpoints of these names beside it. The
+tests run every one of them on small models.
+
 The laws of each file are tried on generated models by `make laws` (or `mergelang laws METHOD`). They
 compare up to rounding.
 """
@@ -51,7 +54,8 @@ def methods_page() -> str:
 
 
 def _file(name: str, methods: list[Method]) -> str:
-    parts = [f"## {name}\n", *(_method(method) for method in methods)]
+    example = ["Example:\n", _fenced("merge", methods[0].example)]
+    parts = [f"## {name}\n", *(_method(method) for method in methods), *example]
     laws = [item.span.text for item in stdlib_module(folder("stdlib") / name).items if isinstance(item, tree.Law)]
     return "\n".join([*parts, *(["Laws:\n", _fenced("merge", "\n".join(laws))] if laws else [])])
 

@@ -60,6 +60,7 @@ def _entry(found: Entry) -> str:
 
 def _method(found: Method) -> str:
     parts = [found.signature, "\n".join(line for line in found.doc).rstrip()]
+    parts += ["Example:\n" + _indented(found.example)]
     parts += ["Laws:\n" + _indented("\n".join(found.laws))] if found.laws else []
     return "\n\n".join([*parts, f"Source (stdlib/{found.file}):\n" + _indented(found.source)])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from mergelang.plan.build import Request, build_plan
 from mergelang.plan.model import Budget, Plan
 from mergelang.problem import Problem
 from mergelang.run.in_memory import run_in_memory
-from mergelang.syntax.tree import Law, Module
+from mergelang.syntax.tree import Law, Merge, Module
 
 # Laws are about the method, not about rounding: both sides in float64. One thread, for there is nothing to share.
 REQUEST = Request(precision="F64", allow_nonfinite=True, budget=Budget(memory=1 << 24, threads=1))
@@ -43,16 +43,20 @@ class Trial:
 
 def trial(module: Module, folder: Path, law: Law, numbers: Mapping[str, Fraction]) -> Trial:
     """The law with these numbers, through every stage of the compiler. Raises the Problems of a recipe."""
-    lowered = lower_recipe(module, folder, {})
+    lowered = lower_recipe(_without_merges(module), folder, {})
     claim = lower_law(lowered, law, numbers)
     graph = lowered.graph
-    graph.outputs = []  # the recipe's own merges are not what is tried
     for number, (left, right) in enumerate(zip(claim.left, claim.right, strict=True)):
         graph.outputs += [_output(graph, f"left{number}", left, law), _output(graph, f"right{number}", right, law)]
     _refuse_files(graph, law)
     headers = [_source(one.ref, ZERO).checkpoint for one in graph.inputs]
     plan = build_plan(optimise(graph), headers, REQUEST, "", "")
     return Trial(plan, tuple(one.ref for one in graph.inputs), claim.comparison, len(claim.left))
+
+
+def _without_merges(module: Module) -> Module:
+    """The module without what it makes, which is not what is tried."""
+    return replace(module, items=tuple(item for item in module.items if not isinstance(item, Merge)))
 
 
 def sides(tried: Trial, weights: Mapping[str, Weights]) -> list[tuple[Tensors, Tensors]]:
