@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mergelang.backends.random import uniform
 from mergelang.graph.node import Node
-from mergelang.graph.rules import is_zero
+from mergelang.graph.typed import is_zero
 from mergelang.graph.types import Grain, Place
 from mergelang.layers import Place as LayerPlace
 from mergelang.layers import layer_map

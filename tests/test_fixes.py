@@ -12,7 +12,7 @@ from pasting import pasted
 
 import mergelang as ml
 from mergelang.explain.entries import entries
-from mergelang.graph import matrix_rules, rules
+from mergelang.graph import matrix_rules, part_rules, reach_rules, rules
 from mergelang.lower.recipe import check_definitions
 from mergelang.lower.remedy import REMEDIES
 from mergelang.lower.settings import Given, Setting, Several
@@ -75,7 +75,8 @@ def test_a_bad_recipe_is_right_once_its_fix_is_pasted(recipe: Path) -> None:
 
 
 def test_every_fault_of_a_type_rule_has_a_remedy() -> None:
-    slugs = re.findall(r'IllTyped\(\s*"([\w-]+)"', inspect.getsource(rules) + inspect.getsource(matrix_rules))
+    sources = map(inspect.getsource, (rules, part_rules, reach_rules, matrix_rules))
+    slugs = re.findall(r'IllTyped\(\s*"([\w-]+)"', "".join(sources))
     assert len(slugs) > 10
     assert set(slugs) == REMEDIES.keys()
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mergelang.graph.rules import Attrs, Typed, change_of, keeps
+from mergelang.graph.rules import change_of, keeps
+from mergelang.graph.typed import Attrs, Typed
 from mergelang.graph.types import PLAIN, Grain, IllTyped, Place, Power, Type, describe
 
 TURNED = {Grain.WEIGHT: Grain.WEIGHT, Grain.ROW: Grain.COLUMN, Grain.COLUMN: Grain.ROW}

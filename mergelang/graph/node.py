@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mergelang.graph.affine import Weight
 from mergelang.graph.ops import OPS
-from mergelang.graph.rules import weight_of
 from mergelang.graph.types import Type
+from mergelang.graph.weights import weight_of
 from mergelang.problem import Bug
 from mergelang.span import Place as SourcePlace
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mergelang.graph import matrix_rules, rules
-from mergelang.graph.rules import Rule
+from mergelang.graph import matrix_rules, part_rules, reach_rules, rules
+from mergelang.graph.typed import Rule
 from mergelang.graph.types import CONSTANT, FIELD, MODEL, NUMBER
 
 
@@ -78,17 +78,17 @@ _RECORDS = [
     _op("choose", 3, rules.choose, "y where x is not 0, else z.", "elementwise"),
     _op("combine", None, rules.combine, "The weighted sum c0*x0 + c1*x1 + ...", "elementwise"),
     # statistics: many values to one per reach
-    _op("total", 1, rules.statistic, "The sum, taken in float64.", "statistic"),
-    _op("smallest", 1, rules.statistic, "The smallest value.", "statistic"),
-    _op("largest", 1, rules.statistic, "The largest value.", "statistic"),
-    _op("order", 2, rules.order, "The value at place `rank` (from 0, clamped) in ascending order.", "statistic"),
-    _op("size", 1, rules.count, "How many values there are.", "statistic headers"),
-    _op("rank", 1, rules.ranks, "Each value's place from 0 in ascending order; equals keep their order.", "ranking"),
+    _op("total", 1, reach_rules.statistic, "The sum, taken in float64.", "statistic"),
+    _op("smallest", 1, reach_rules.statistic, "The smallest value.", "statistic"),
+    _op("largest", 1, reach_rules.statistic, "The largest value.", "statistic"),
+    _op("order", 2, reach_rules.order, "The value at place `rank` (from 0, clamped) in ascending order.", "statistic"),
+    _op("size", 1, reach_rules.count, "How many values there are.", "statistic headers"),
+    _op("rank", 1, reach_rules.ranks, "Each value's place from 0 in ascending order; equals keep theirs.", "ranking"),
     _op("chance", 2, rules.chance, "1 with chance x for each weight of y, else 0.", "random", reads=True),
     _op("uniform", 1, rules.draws, "A random number from 0 up to 1 for each weight of x.", "random", reads=True),
     _op("zeros", None, rules.zeros, "0, under the names of y and in the shape x1, x2, ...", "placed", reads=True),
-    _op("earlier", 2, rules.earlier, "1 for the first x weights of a tensor of y, else 0.", "placed", reads=True),
-    _op("before", 1, rules.before, "How many weights the reach holds in tensors of earlier names.", "placed headers"),
+    _op("earlier", 2, reach_rules.earlier, "1 for the first x weights of a tensor of y, else 0.", "placed", reads=True),
+    _op("before", 1, reach_rules.before, "How many weights the reach holds under earlier names.", "placed headers"),
     # whole matrices: a tensor is seen as rows of its last dimension
     _op("transpose", 1, matrix_rules.transpose, "Rows for columns.", "matrix"),
     _op("product", 2, matrix_rules.product, "The matrix product.", "matrix"),
@@ -102,17 +102,17 @@ _RECORDS = [
     _op("solve", 2, matrix_rules.solve, "The smallest z for which the matrix product x z is nearest to y.", "matrix"),
     _op("cumulate", 1, matrix_rules.cumulate, "The sums along each row, from its first value on.", "matrix"),
     # structure
-    _op("layer_slice", 1, rules.piece, "The layers `first` up to, not including, `last`, from 0.", "structure"),
-    _op("stack", None, rules.restructured, "Slices on each other; the first argument gives the ends.", "structure"),
-    _op("select", 1, rules.piece, "Only the tensors whose names match `patterns`.", "structure"),
-    _op("drop", 1, rules.piece, "All tensors but those whose names match `patterns`.", "structure"),
-    _op("rename", 1, rules.piece, "The tensors that match `old` under names made from `new`.", "structure"),
-    _op("union", None, rules.united, "The tensors of all its parts, which share no name.", "structure"),
-    _op("config", 1, rules.configured, "The same Model, with `changes` to the config that goes with it.", "structure"),
-    _op("among", 2, rules.piece, "Only the tensors of x whose names y has too.", "structure"),
-    _op("overlay", 2, rules.united, "The tensors of x, with those of y in place of their namesakes.", "structure"),
+    _op("layer_slice", 1, part_rules.piece, "The layers `first` up to, not including, `last`, from 0.", "structure"),
+    _op("stack", None, part_rules.restructured, "Slices on each other; the first argument is the ends.", "structure"),
+    _op("select", 1, part_rules.piece, "Only the tensors whose names match `patterns`.", "structure"),
+    _op("drop", 1, part_rules.piece, "All tensors but those whose names match `patterns`.", "structure"),
+    _op("rename", 1, part_rules.piece, "The tensors that match `old` under names made from `new`.", "structure"),
+    _op("union", None, part_rules.united, "The tensors of all its parts, which share no name.", "structure"),
+    _op("config", 1, part_rules.configured, "The same Model, with `changes` to its config.", "structure"),
+    _op("among", 2, part_rules.piece, "Only the tensors of x whose names y has too.", "structure"),
+    _op("overlay", 2, part_rules.united, "The tensors of x, with those of y in place of their namesakes.", "structure"),
     _op("lora", None, matrix_rules.lora, "Two factors as an adapter's tensors.", "structure"),
-    _op("match", None, rules.restructured, "For each tensor, the first of the `arms` that fits.", "structure"),
+    _op("match", None, part_rules.restructured, "For each tensor, the first of the `arms` that fits.", "structure"),
 ]  # fmt: skip
 
 OPS: dict[str, Op] = {record.name: record for record in _RECORDS}

@@ -1,12 +1,14 @@
-"""Type rules: from the arguments of an operation to its type, or IllTyped with what is needed."""
+"""Type rules of arithmetic, and of numbers that no model has: an operation's type, or IllTyped with what is needed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import Protocol, cast
+from typing import cast
 
-from mergelang.graph.affine import MOST_TERMS, ONE, Weight, known, unknown
+from mergelang.graph.affine import ONE, Weight, known
+from mergelang.graph.part_rules import piece
+from mergelang.graph.typed import Attrs, Rule, Typed, is_zero
 from mergelang.graph.types import (
     CHANGE,
     PLAIN,
@@ -20,28 +22,7 @@ from mergelang.graph.types import (
     join,
     place,
 )
-
-
-class Typed(Protocol):
-    """What a rule sees of a node."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def op(self) -> str: ...
-    @property
-    def args(self) -> tuple[Typed, ...]: ...
-    @property
-    def type(self) -> Type: ...
-    @property
-    def reads(self) -> bool: ...
-    @property
-    def weight(self) -> Weight: ...
-    def __getitem__(self, name: str) -> object: ...
-
-
-Attrs = Mapping[str, object]
-Rule = Callable[[Sequence[Typed], Attrs], Type]
+from mergelang.graph.weights import scaled
 
 NEEDS_CHANGE = (
     "Weights have no size of their own: only a change has. Subtract the base, or `origin` for weights seen from zero."
@@ -61,43 +42,6 @@ def change_of(args: Sequence[Typed], attrs: Attrs) -> Type:
             f"An adapter is a change to the Model it was trained on, and `on` is {describe(args[0].type)}.",
         )
     return Type(CHANGE, Grain.WEIGHT)
-
-
-def is_zero(node: Typed) -> bool:
-    return node.op == "constant" and node["value"] == 0
-
-
-def weight_of(op: str, args: Sequence[Typed], attrs: Attrs, number: int) -> Weight:
-    """The number that a node stands for, as a weight: exact for literals, an unknown for what only a run can tell."""
-    if op == "constant":
-        return known(cast(Fraction, attrs["value"]))
-    if op in _WEIGHT_ALGEBRA and all(arg.type.unit == PLAIN for arg in args) and not tangled(op, *args):
-        weight = _WEIGHT_ALGEBRA[op](*(arg.weight for arg in args))
-        if weight is not None and weight.terms <= MOST_TERMS:
-            return weight
-    return unknown(number)
-
-
-def tangled(op: str, left: Typed, right: Typed | None = None) -> bool:
-    """Whether the weight of `left op right` would take many products of terms, most of which only grow further."""
-    if right is None or (op in ("add", "sub") and left.weight.bottom == right.weight.bottom):
-        return False
-    return left.weight.terms * right.weight.terms > 2 * MOST_TERMS
-
-
-_WEIGHT_ALGEBRA: dict[str, Callable[..., Weight | None]] = {
-    "neg": lambda a: -a,
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a + (-b),
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b if b.top else None,
-}
-
-
-def scaled(weight: Weight, factor: Weight, node: Typed) -> Weight:
-    """The product of two weights; `node` names it as an unknown where it grows too long."""
-    product = weight * factor
-    return product if product.terms <= MOST_TERMS else unknown(node.id)
 
 
 # ---- sums and products
@@ -204,13 +148,13 @@ def keeps(args: Sequence[Typed], attrs: Attrs) -> Type:
 
 def size_of(args: Sequence[Typed], attrs: Attrs) -> Type:
     """A power of change keeps its unit; a Model has no size."""
-    _no_place(args[0])
+    check_has_size(args[0])
     return args[0].type
 
 
 def drops(args: Sequence[Typed], attrs: Attrs) -> Type:
     """A power of change becomes a plain number."""
-    _no_place(args[0])
+    check_has_size(args[0])
     return Type(PLAIN, args[0].type.grain)
 
 
@@ -255,7 +199,7 @@ class _Exponent:
 
 
 def _power(node: Typed) -> _Exponent:
-    _no_place(node)
+    check_has_size(node)
     assert isinstance(node.type.unit, Power)
     return _Exponent(node.type.unit.exponent)
 
@@ -280,7 +224,8 @@ def choose(args: Sequence[Typed], attrs: Attrs) -> Type:
     return Type(_common_unit((yes, no), "chosen between"), join(*(arg.type.grain for arg in args)))
 
 
-def _no_place(node: Typed) -> None:
+def check_has_size(node: Typed) -> None:
+    """Raises IllTyped for a sum of Models: only a change has a size, or a number."""
     if isinstance(node.type.unit, Place):
         raise IllTyped(
             "model-has-no-size", f"This needs a Delta or numbers, and this is {describe(node.type)}. {NEEDS_CHANGE}"
@@ -289,7 +234,7 @@ def _no_place(node: Typed) -> None:
 
 def _common_unit(args: Sequence[Typed], how: str) -> Unit:
     for arg in args:
-        _no_place(arg)
+        check_has_size(arg)
     units = [arg.type.unit for arg in args if not is_zero(arg)] or [PLAIN]
     for arg in args:
         if not is_zero(arg) and arg.type.unit != units[0]:
@@ -298,53 +243,7 @@ def _common_unit(args: Sequence[Typed], how: str) -> Unit:
     return units[0]
 
 
-# ---- statistics
-
-
-def statistic(args: Sequence[Typed], attrs: Attrs) -> Type:
-    """One value per reach, with the unit of what it gathers (the last argument)."""
-    subject = args[-1]
-    _no_place(subject)
-    return Type(subject.type.unit, reach(subject, attrs))
-
-
-def order(args: Sequence[Typed], attrs: Attrs) -> Type:
-    """The value at a place: a plain number, one for each reach or coarser."""
-    found = statistic(args, attrs)
-    place_ = args[0].type
-    if place_.unit != PLAIN or join(place_.grain, found.grain) != found.grain:
-        raise IllTyped(
-            "reach",
-            f"The place in the order must be one plain number per {found.grain.word}, and this is {describe(place_)} "
-            f"with one value per {place_.grain.word}.",
-        )
-    return found
-
-
-def count(args: Sequence[Typed], attrs: Attrs) -> Type:
-    """A plain number per reach."""
-    return Type(PLAIN, reach(args[-1], attrs))
-
-
-def ranks(args: Sequence[Typed], attrs: Attrs) -> Type:
-    """The position of every value within its reach."""
-    subject = args[-1]
-    _no_place(subject)
-    if reach(subject, attrs) < Grain.TENSOR:
-        raise IllTyped("reach", "Ranks can be taken per row, per column or per tensor.")
-    return Type(PLAIN, subject.type.grain)
-
-
-def reach(subject: Typed, attrs: Attrs) -> Grain:
-    """The grain of a statistic of the subject: that of its `per`, which must be coarser than the subject."""
-    grain = Grain[str(attrs["per"]).upper()]
-    fine = subject.type.grain
-    if join(grain, fine) != fine or grain == fine:
-        raise IllTyped(
-            "reach",
-            f"This gathers one value per {grain.word}, but what it gathers has only one value per {fine.word}.",
-        )
-    return grain
+# ---- numbers that no model has
 
 
 def chance(args: Sequence[Typed], attrs: Attrs) -> Type:
@@ -367,60 +266,3 @@ def zeros(args: Sequence[Typed], attrs: Attrs) -> Type:
             message = "How long a dimension is must be a number that is known before weights are read."
             raise IllTyped("width-not-known", message)
     return draws((subject,), attrs)
-
-
-def earlier(args: Sequence[Typed], attrs: Attrs) -> Type:
-    """A mask with one number per weight, by a plain count for each tensor."""
-    number = plain(args[:1], attrs)
-    if number.grain > Grain.TENSOR:
-        raise IllTyped(
-            "reach", f"How many weights come first is one number per tensor; this has one per {number.grain.word}."
-        )
-    piece(args[1:], attrs)
-    return Type(PLAIN, Grain.WEIGHT)
-
-
-def before(args: Sequence[Typed], attrs: Attrs) -> Type:
-    """A plain number per tensor."""
-    piece(args, attrs)
-    if Grain[str(attrs["per"]).upper()] > Grain.TENSOR:
-        raise IllTyped("reach", "The first weights can be taken of a tensor, of a layer or of the model.")
-    return Type(PLAIN, Grain.TENSOR)
-
-
-# ---- structure
-
-
-def restructured(args: Sequence[Typed], attrs: Attrs) -> Type:
-    """The type of the parts, which must be alike: models stacked with models, changes with changes."""
-    units = {arg.type.unit for arg in args if not is_zero(arg)}
-    if len(units) > 1:
-        words = ", ".join(describe(arg.type) for arg in args)
-        raise IllTyped("unlike-parts", f"These parts must all be of one kind, and they are {words}.")
-    if any(isinstance(unit, Place) for unit in units) and any(is_zero(arg) for arg in args):
-        raise IllTyped("unlike-parts", "0 is no Model: give every part a Model, or write `origin` for weights of zero.")
-    unit = next(iter(units), PLAIN)
-    return Type(unit, join(Grain.TENSOR, *(arg.type.grain for arg in args)))
-
-
-def piece(args: Sequence[Typed], attrs: Attrs) -> Type:
-    """A part of the keys of a Model, a Delta or a Field."""
-    if args[0].type.grain < Grain.WEIGHT:
-        raise IllTyped(
-            "no-layers", f"Only a Model, a Delta or a Field has layers and tensors; this is {describe(args[0].type)}."
-        )
-    return args[0].type
-
-
-def united(args: Sequence[Typed], attrs: Attrs) -> Type:
-    """The type of the parts, each of which has tensors of its own."""
-    for arg in args:
-        piece((arg,), attrs)
-    return restructured(args, attrs)
-
-
-def configured(args: Sequence[Typed], attrs: Attrs) -> Type:
-    """A Model: only a Model is saved with a config."""
-    if args[0].type.unit != Place(ONE):
-        raise IllTyped("config-needs-model", f"A config goes with a Model, and this is {describe(args[0].type)}.")
-    return args[0].type
