@@ -77,10 +77,7 @@ def _sum_unit(left: Typed, right: Typed, sign: Weight) -> Unit:
 
 
 def _unlike_sum(left: Typed, right: Typed, how: str) -> str:
-    first, second = (left, right) if how == "subtracted from" else (right, left)
-    if how == "subtracted from":
-        first, second = right, left
-    message = f"Here {describe(first.type)} is {how} {describe(second.type)}, but only like can be added to like."
+    message = f"Here {describe(right.type)} is {how} {describe(left.type)}, but only like can be added to like."
     if isinstance(left.type.unit, Place) or isinstance(right.type.unit, Place):
         message += " To a Model, only a Delta can be added: a difference of two Models, or numbers times a Delta."
     return message
@@ -173,35 +170,27 @@ def point(args: Sequence[Typed], attrs: Attrs) -> Type:
 def plain(args: Sequence[Typed], attrs: Attrs) -> Type:
     """Plain numbers to plain numbers."""
     if args[0].type.unit != PLAIN:
-        raise IllTyped(
-            "needs-plain-number",
-            f"This function needs a plain number, and this is {describe(args[0].type)}. Divide by "
-            "something of the same "
-            "kind first, or write `raw(...)` to leave the units on purpose.",
+        message = (
+            f"This function needs a plain number, and this is {describe(args[0].type)}. Divide by something of the "
+            "same kind first, or write `raw(...)` to leave the units on purpose."
         )
+        raise IllTyped("needs-plain-number", message)
     return args[0].type
 
 
 def root(args: Sequence[Typed], attrs: Attrs) -> Type:
-    return Type(_power(args[0]) * Fraction(1, 2), args[0].type.grain)
+    return Type(Power(_exponent(args[0]) / 2), args[0].type.grain)
 
 
 def power(args: Sequence[Typed], attrs: Attrs) -> Type:
-    return Type(_power(args[0]) * cast(Fraction, attrs["exponent"]), args[0].type.grain)
+    return Type(Power(_exponent(args[0]) * cast(Fraction, attrs["exponent"])), args[0].type.grain)
 
 
-class _Exponent:
-    def __init__(self, value: Fraction) -> None:
-        self.value = value
-
-    def __mul__(self, factor: Fraction) -> Power:
-        return Power(self.value * factor)
-
-
-def _power(node: Typed) -> _Exponent:
+def _exponent(node: Typed) -> Fraction:
+    """The power of change that the node is. Raises IllTyped for a sum of Models."""
     check_has_size(node)
     assert isinstance(node.type.unit, Power)
-    return _Exponent(node.type.unit.exponent)
+    return node.type.unit.exponent
 
 
 def alike(args: Sequence[Typed], attrs: Attrs) -> Type:
