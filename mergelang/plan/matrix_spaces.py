@@ -95,3 +95,19 @@ def _fit(op: str, shapes: Sequence[Shape]) -> bool:
             rows, cols = view(shapes[0])
             return rows == cols
     return True
+
+
+def zeros_space(node: Node, space: Space, statics: Statics, place: Place) -> Space:
+    """The names of the last argument in the shape that the others give: seen as matrices, like what is made of them.
+
+    Raises Problem `no-length`.
+    """
+    keys = {}
+    for name, key in space.keys.items():
+        lengths = [as_float(statics.value(arg, name, space)) for arg in node.args[:-1]]
+        if key.is_float and any(length < 1 or length != int(length) for length in lengths):
+            shape = ", ".join(f"{length:g}" for length in lengths)
+            message = f"At {name} the shape would be [{shape}]. A dimension is a whole number from 1 on."
+            raise Problem("no-length", message, place, fix="zeros([size(x, per = row)], x)")
+        keys[name] = Key(tuple(map(int, lengths)) if key.is_float else key.shape, key.dtype, name=name)
+    return Space(keys, space.support, space.layers, matrix=True)

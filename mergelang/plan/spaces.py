@@ -13,21 +13,19 @@ from mergelang.catalog import Checkpoint
 from mergelang.graph.node import Graph, Node, in_order
 from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain, Place
-from mergelang.patterns import matches, renamed, wildcards
 from mergelang.plan import fixes
 from mergelang.plan.adapter_fit import misfit, part_of
 from mergelang.plan.adapter_spaces import factor_space, lora_space
-from mergelang.plan.arms import check_pattern, chosen_arms
-from mergelang.plan.matrix_spaces import matrix_space
-from mergelang.plan.mismatch import mismatch, not_disjoint, other_dtypes
+from mergelang.plan.arms import chosen_arms
+from mergelang.plan.matrix_spaces import matrix_space, zeros_space
+from mergelang.plan.mismatch import mismatch, other_dtypes
 from mergelang.plan.namesakes import among, overlay
-from mergelang.plan.space import Key, Space, float_names, layer_count, space_of, view, wider
+from mergelang.plan.space import Key, Space, float_names, space_of, view, wider
 from mergelang.plan.statics import Statics
 from mergelang.plan.storage import stored_as, weights_among
+from mergelang.plan.structure_spaces import STRUCTURE
 from mergelang.problem import Bug, Problem
-from mergelang.scalars import as_float
 from mergelang.span import Place as SourcePlace
-from mergelang.span import narrowed
 
 
 def spaces(graph: Graph, inputs: Sequence[Checkpoint]) -> dict[int, Space | None]:
@@ -55,6 +53,8 @@ class _Finder:
         handler = _HANDLERS.get(node.op)
         if handler is not None:
             return handler(self, node)
+        if node.op in STRUCTURE:
+            return STRUCTURE[node.op](node, _all_needed(self, node), self.place(node))
         if "statistic" in OPS[node.op]:
             space = _need(self, node, -1)
             return space if node.type.grain >= Grain.LAYER and node.reads else None
@@ -180,7 +180,7 @@ def _shapes(space: Space) -> dict[str, tuple[int, ...]]:
     return {name: key.shape for name, key in space.keys.items()}
 
 
-# ---- sources and structure
+# ---- sources, and what goes by the names of several
 
 
 def _input(finder: _Finder, node: Node) -> Space:
@@ -207,17 +207,13 @@ def _factor(finder: _Finder, node: Node) -> Space:
 
 
 def _lora(finder: _Finder, node: Node) -> Space:
-    spaces = [_need(finder, node, index) for index in range(len(node.args))]
+    spaces = _all_needed(finder, node)
     _join(spaces[0], replace(spaces[1], matrix=True), Grain.TENSOR, node, finder)
     return lora_space(node, spaces, finder.place(node))
 
 
 def _inputs_below(finder: _Finder, node: Node) -> list[Checkpoint]:
     return [finder.inputs[int(str(below["index"]))] for below in in_order(node.args) if below.op == "input"]
-
-
-def _no_space(finder: _Finder, node: Node) -> None:
-    return None
 
 
 def _match(finder: _Finder, node: Node) -> Space | None:
@@ -246,39 +242,8 @@ def _need(finder: _Finder, node: Node, index: int) -> Space:
     return space
 
 
-def _selected(finder: _Finder, node: Node) -> Space:
-    space = _need(finder, node, 0)
-    patterns = node["patterns"]
-    assert isinstance(patterns, tuple)
-    for pattern in patterns:
-        check_pattern(str(pattern), space, narrowed(finder.place(node), f'"{pattern}"'))
-    keep = {n for n in space.keys if any(matches(str(p), n) for p in patterns) == (node.op == "select")}
-    if isinstance(node.type.unit, Place):
-        return space_of({n: Key(k.shape, k.dtype, 0, n) for n, k in space.keys.items() if n in keep}, space.support)
-    # A change keeps all its tensors: outside the selection it is zero, and its statistics do not count there.
-    keys = {n: Key(k.shape, k.dtype, 0 if n in keep else -1, n) for n, k in space.keys.items()}
-    return replace(space, keys=keys, support=space.support & keep)
-
-
-def _renamed(finder: _Finder, node: Node) -> Space:
-    space = _need(finder, node, 0)
-    old, new = str(node["old"]), str(node["new"])
-    check_pattern(old, space, narrowed(finder.place(node), f'"{old}"'))
-    keys: dict[str, Key] = {}
-    for name, key in space.keys.items():
-        found = renamed(old, new, name)
-        target = name if found is None else found
-        if not target:
-            message = f'Renaming "{old}" to "{new}" leaves {name} without a name.'
-            others = any(matches(old, other) for other in space.keys if other != name)
-            fix = fixes.without(name, f'rename("{old}", "{new}", ...)' if others else "...")
-            raise Problem("no-name-left", message, finder.place(node), fix=fix)
-        if target in keys:
-            message = f'Renaming "{old}" to "{new}" gives two tensors the name {target}.'
-            fix = fixes.kept_apart(old, new, target, wildcards(old) - wildcards(new))
-            raise Problem("name-clash", message, finder.place(node), fix=fix)
-        keys[target] = Key(key.shape, key.dtype, 0, name)
-    return space_of(keys, frozenset(t for t, k in keys.items() if k.name in space.support))
+def _all_needed(finder: _Finder, node: Node) -> list[Space]:
+    return [_need(finder, node, index) for index in range(len(node.args))]
 
 
 def _among(finder: _Finder, node: Node) -> Space:
@@ -292,95 +257,11 @@ def _overlay(finder: _Finder, node: Node) -> Space:
     return total
 
 
-def _slice(finder: _Finder, node: Node) -> Space:
-    space = _need(finder, node, 0)
-    first, last = int(str(node["first"])), int(str(node["last"]))
-    count = layer_count(space)
-    if count == 0:
-        message = "None of this model's names has a layer number, so it has no layers to slice. Name what to take:"
-        raise Problem("no-layers", message, finder.place(node), fix=f"select({fixes.some_of(space.keys)}, ...)")
-    if last > count:
-        message = f"`[{first}..{last}]` goes past the last layer: the model has {count} layers, 0 to {count - 1}."
-        raise Problem("no-such-layer", message, finder.place(node), fix=f"[{fixes.fitting_range(first, last, count)}]")
-    keys = {}
-    for name, key in space.keys.items():
-        where = space.layers.get(name)
-        if where is not None and first <= where[1] < last:
-            keys[renumbered(name, where[0], where[1] - first)] = Key(key.shape, key.dtype, 0, name)
-    return space_of(keys, frozenset(t for t, k in keys.items() if k.name in space.support))
-
-
-def renumbered(name: str, stack: str, index: int) -> str:
-    """The name with its layer number replaced: `model.layers.3.mlp.w` at index 7 is `model.layers.7.mlp.w`."""
-    head = f"{stack}." if stack else ""
-    _, _, rest = name[len(head) :].partition(".")
-    return f"{head}{index}.{rest}" if rest else f"{head}{index}"
-
-
-def _stack(finder: _Finder, node: Node) -> Space:
-    ends = _need(finder, node, 0)
-    keys = {n: Key(k.shape, k.dtype, 0, n) for n, k in ends.keys.items() if ends.layers.get(n) is None}
-    support = {n for n in keys if n in ends.support}
-    heights: dict[str, int] = {}  # a model may have several stacks of layers, such as an encoder's and a decoder's
-    for part in range(1, len(node.args)):
-        space = _need(finder, node, part)
-        for name, key in space.keys.items():
-            where = space.layers.get(name)
-            if where is None:
-                message = (
-                    "A stack is made of slices of layers, such as `below[0..24]`; this piece has tensors "
-                    "outside the layers."
-                )
-                fix = fixes.as_slice(finder.place(node), len(node.args) - 1, part - 1, layer_count(space))
-                raise Problem("not-a-slice", message, finder.place(node), fix=fix)
-            target = renumbered(name, where[0], where[1] + heights.get(where[0], 0))
-            keys[target] = Key(key.shape, key.dtype, part, name)
-            if name in space.support:
-                support.add(target)
-        for stack, count in {(where[0], where[2]) for where in space.layers.values() if where is not None}:
-            heights[stack] = heights.get(stack, 0) + count
-    return space_of(keys, frozenset(support))
-
-
-def _united(finder: _Finder, node: Node) -> Space:
-    keys: dict[str, Key] = {}
-    support: set[str] = set()
-    for part in range(len(node.args)):
-        space = _need(finder, node, part)
-        shared = [name for name in space.keys if name in keys]
-        if shared:
-            raise not_disjoint(shared, space.keys, finder.place(node))
-        keys |= {name: Key(key.shape, key.dtype, part, name) for name, key in space.keys.items()}
-        support |= space.support
-    return space_of(keys, frozenset(support))
-
-
 def _zeros(finder: _Finder, node: Node) -> Space:
-    """The names of the last argument in the shape that the others give: seen as matrices, like what is made of them."""
-    space, statics = _need(finder, node, -1), Statics(finder.found)
-    keys = {}
-    for name, key in space.keys.items():
-        lengths = [as_float(statics.value(arg, name, space)) for arg in node.args[:-1]]
-        if key.is_float and any(length < 1 or length != int(length) for length in lengths):
-            raise _no_length(name, lengths, finder.place(node))
-        keys[name] = Key(tuple(map(int, lengths)) if key.is_float else key.shape, key.dtype, name=name)
-    return Space(keys, space.support, space.layers, matrix=True)
-
-
-def _no_length(name: str, lengths: Sequence[float], place: SourcePlace) -> Problem:
-    shape = ", ".join(f"{length:g}" for length in lengths)
-    message = f"At {name} the shape would be [{shape}]. A dimension is a whole number from 1 on."
-    return Problem("no-length", message, place, fix="zeros([size(x, per = row)], x)")
-
-
-def _same_tensors(finder: _Finder, node: Node) -> Space:
-    space = _need(finder, node, 0)
-    return replace(space, keys={name: Key(key.shape, key.dtype, 0, name) for name, key in space.keys.items()})
+    return zeros_space(node, _need(finder, node, -1), Statics(finder.found), finder.place(node))
 
 
 _HANDLERS = {
-    "constant": _no_space, "origin": _no_space, "depth": _no_space, "layer": _no_space, "layers": _no_space,
-    "input": _input, "fields": _input, "adapter": _adapter, "match": _match, "select": _selected, "drop": _selected,
-    "rename": _renamed, "layer_slice": _slice, "stack": _stack, "union": _united,
-    "config": _same_tensors, "zeros": _zeros, "among": _among, "overlay": _overlay, "factor": _factor, "lora": _lora,
+    "input": _input, "fields": _input, "adapter": _adapter, "factor": _factor, "lora": _lora, "match": _match,
+    "among": _among, "overlay": _overlay, "zeros": _zeros,
 }  # fmt: skip
