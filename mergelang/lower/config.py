@@ -1,4 +1,4 @@
-"""The primitives that put Models together and say what they are: unions, texts for new names, and their config."""
+"""The primitive that says what stands in a Model's config, as a maker."""
 
 from __future__ import annotations
 
@@ -6,42 +6,11 @@ import json
 
 from mergelang.graph.node import Node, constant_value
 from mergelang.lower.call import Arguments
-from mergelang.lower.lists import empty
 from mergelang.lower.rewrite_text import without
 from mergelang.lower.values import ListValue, Value, describe_value
 
 # What tensors tell: the run puts these right in every config.
 TOLD_KEYS = ("dtype", "torch_dtype", "tie_word_embeddings")
-
-
-def union(a: Arguments) -> Value:
-    """The tensors of all items; one alone is itself."""
-    parts = [a.subject_node(part) for part in a.listed()]
-    if not parts:
-        raise empty(a)
-    return a.node("union", *parts) if len(parts) > 1 else parts[0]
-
-
-def among(a: Arguments) -> Value:
-    """The tensors of the second argument whose names the first has too."""
-    return a.spread(lambda values: a.node("among", a.subject_node(values[1], 1), a.subject_node(values[0])))
-
-
-def text(a: Arguments) -> Value:
-    """Texts and whole numbers one after the other."""
-    return a.spread(lambda values: "".join(_word(a, index, value) for index, value in enumerate(values)))
-
-
-def _word(a: Arguments, index: int, value: Value) -> str:
-    if isinstance(value, str):
-        return value
-    number = constant_value(value) if isinstance(value, Node) else None
-    if number is not None and number.denominator == 1:
-        return str(number)
-    message = (
-        f"`text` puts texts and whole numbers known while compiling together, and this is {describe_value(value)}."
-    )
-    raise a.problem("wrong-type", message, a.spans[index], fix=f'"{a.spans[index].text}"')
 
 
 def config(a: Arguments) -> Value:

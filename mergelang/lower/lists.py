@@ -31,6 +31,18 @@ def part(cut: Callable[[list[Value]], list[Value] | Value]) -> Make:
     return make
 
 
+def joined(op: str) -> Make:
+    """A maker of one node over all items of a list, which must not be empty; one alone is itself."""
+
+    def make(a: Arguments) -> Value:
+        nodes = [a.subject_node(item) for item in a.listed()]
+        if not nodes:
+            raise empty(a)
+        return a.node(op, *nodes) if len(nodes) > 1 else nodes[0]
+
+    return make
+
+
 def pairs(items: list[Value]) -> list[Value]:
     return [ListValue((items[i], items[j])) for i in range(len(items)) for j in range(i + 1, len(items))]
 

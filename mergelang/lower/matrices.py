@@ -6,7 +6,6 @@ from fractions import Fraction
 
 from mergelang.graph.node import Node, constant_value
 from mergelang.lower.call import Arguments, Make
-from mergelang.lower.lists import empty
 from mergelang.lower.values import Value
 
 # What files hold is good to about 1e-7 of a tensor's largest singular value: what lies below this is rounding.
@@ -40,11 +39,3 @@ def _cutoff(a: Arguments) -> Fraction:
         subjects = ", ".join(span.text for span in a.spans)
         raise a.problem("wrong-type", message, a.span, fix=f"{a.call.function}(cutoff = 0.000001, {subjects})")
     return cutoff
-
-
-def beside(a: Arguments) -> Value:
-    """Matrices side by side; one alone is itself."""
-    parts = [a.subject_node(part) for part in a.listed()]
-    if not parts:
-        raise empty(a)
-    return a.node("beside", *parts) if len(parts) > 1 else parts[0]
