@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from mergelang.catalog import Checkpoint
-from mergelang.plan.mismatch import MOST_NAMES
+from mergelang.plan.listing import counted, listed, shown
 from mergelang.problem import Problem
 from mergelang.span import Place
 
@@ -66,7 +66,7 @@ def _on_tied(ref: str, changed: str, tied: Mapping[str, str], place: Place) -> P
 
 def _unknown(ref: str, names: list[str], on: str, place: Place) -> Problem:
     message = (
-        f"`{ref}` changes {_counted(names)} that {on} does not have:\n\n{_listed(names)}\n\n"
+        f"`{ref}` changes {counted(names)} that {on} does not have:\n\n{listed(names)}\n\n"
         "An adapter fits only the Model it was trained on, under the names that Model has."
     )
     return Problem("adapter-does-not-fit", message, place, fix=_FIX)
@@ -75,9 +75,9 @@ def _unknown(ref: str, names: list[str], on: str, place: Place) -> Problem:
 def _other_shapes(adapter: Checkpoint, model: Mapping[str, Held], on: str, place: Place) -> Problem:
     pairs = {one: (info.shape, model[one].shape) for one, info in adapter.changed.items()}
     differing = {one: pair for one, pair in pairs.items() if pair[0] != pair[1]}
-    lines = [f"{one}: {list(ours)} and {list(theirs)}" for one, (ours, theirs) in differing.items()]
+    lines = [f"{one}: {shown(ours)} and {shown(theirs)}" for one, (ours, theirs) in differing.items()]
     message = (
-        f"`{adapter.ref}` and {on} have tensors of different shapes:\n\n{_listed(lines)}\n\n"
+        f"`{adapter.ref}` and {on} have tensors of different shapes:\n\n{listed(lines)}\n\n"
         "An adapter fits only the Model it was trained on."
     )
     if all(ours == theirs[::-1] for ours, theirs in differing.values()):
@@ -87,16 +87,7 @@ def _other_shapes(adapter: Checkpoint, model: Mapping[str, Held], on: str, place
 
 def _no_floats(ref: str, names: list[str], on: str, place: Place) -> Problem:
     message = (
-        f"`{ref}` changes {_counted(names)} that {on} holds as whole numbers:\n\n{_listed(names)}\n\n"
+        f"`{ref}` changes {counted(names)} that {on} holds as whole numbers:\n\n{listed(names)}\n\n"
         "To whole numbers no change is added: they are codes or counters, and are copied as they are."
     )
     return Problem("adapter-does-not-fit", message, place, fix=_FIX)
-
-
-def _counted(names: list[str]) -> str:
-    return f"{len(names)} tensor{'s' * (len(names) > 1)}"
-
-
-def _listed(lines: list[str]) -> str:
-    more = [f"... and {len(lines) - MOST_NAMES} more"] if len(lines) > MOST_NAMES else []
-    return "\n".join(f"    {line}" for line in [*lines[:MOST_NAMES], *more])

@@ -8,7 +8,7 @@ from dataclasses import replace
 from mergelang.catalog import EMBEDDING_A, EMBEDDING_B, LINEAR_A, LINEAR_B, PREFIX, Checkpoint
 from mergelang.graph.node import Node
 from mergelang.patterns import matches
-from mergelang.plan.mismatch import listed, shown
+from mergelang.plan.listing import listed, shown
 from mergelang.plan.space import Key, Space, space_of, view
 from mergelang.problem import Problem
 from mergelang.span import Place
@@ -25,7 +25,7 @@ def factor_space(node: Node, space: Space, adapter: Checkpoint, place: Place) ->
     if more:
         message = (
             f"`{adapter.ref}` is more than two factors for each weight: it also has biases, tensors that it stores "
-            f"whole, or lengths that rows are brought to.\n\n{listed([f'    {name}' for name in more])}\n\n"
+            f"whole, or lengths that rows are brought to.\n\n{listed(more)}\n\n"
             "What is made of its factors alone would be another change."
         )
         raise Problem("adapter-has-more", message, place, fix=f'adapter("{adapter.ref}", on = base)')
@@ -49,11 +49,11 @@ def lora_space(node: Node, spaces: Sequence[Space], place: Place) -> Space:
     for name in sorted(left.support & right.support):
         shapes = left.keys[name].shape, right.keys[name].shape
         if not name.endswith(_WEIGHT) or [len(shape) for shape in shapes] != [2, 2] or shapes[0][1] != shapes[1][0]:
-            unfit.append(f"    {name}: {' and '.join(map(shown, shapes))}")
+            unfit.append(f"{name}: {' and '.join(map(shown, shapes))}")
         elif shapes[0][1]:
             keys.update(_pair(node, name, spaces))
     whole = spaces[4].keys if len(spaces) > 4 else {}
-    twice = [f"    {name}: also among what is stored whole" for name in whole if name in left.support & right.support]
+    twice = [f"{name}: also among what is stored whole" for name in whole if name in left.support & right.support]
     if unfit or twice:
         raise _not_for_lora([*unfit, *twice], place)
     keys.update({f"{PREFIX}{name}": Key(key.shape, key.dtype, 4, name) for name, key in whole.items()})

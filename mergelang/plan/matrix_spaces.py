@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 
 from mergelang.graph.node import Node
-from mergelang.plan.mismatch import listed, shown
+from mergelang.plan.listing import listed, shown
 from mergelang.plan.space import Key, Space, view, wider
 from mergelang.plan.statics import Statics
 from mergelang.plan.storage import weights_among
@@ -33,7 +33,7 @@ def matrix_space(node: Node, spaces: Sequence[Space], statics: Statics, place: P
         shapes = [space.keys[name].shape for space in spaces]
         dtype = reduce(wider, (space.keys[name].dtype for space in weights))
         if key.is_float and not _fit(node.op, shapes):
-            unfit.append(f"    {name}: {' and '.join(map(shown, shapes))}")
+            unfit.append(f"{name}: {' and '.join(map(shown, shapes))}")
         width = _width(node, name, spaces[0], statics) if node.op == "leading" else 0
         keys[name] = Key(SHAPES[node.op](shapes, width) if key.is_float else key.shape, dtype, name=name)
     if unfit:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from mergelang.patterns import matches
+from mergelang.plan.listing import counted, listed, shown
 from mergelang.problem import Problem
 from mergelang.span import Place, Span
 
-MOST_NAMES = 8
 SLICED_CHANGE = re.compile(r"([\w.]+)\s*\+\s*([\w.]+)\[(\d+\.\.\d+)\]")
 DROP = re.compile(r'drop\(\s*"([^"]*)",\s*([\w.]+)\s*\)')
 NOTHING_LEFT_OUT = "Nothing is left out silently: say what to do with them, with `drop` or `select`."
@@ -40,7 +40,7 @@ def mismatch(
 
 
 def _other_shapes(names: list[str], left: Shapes, right: Shapes, called: tuple[str, str], place: Place) -> Problem:
-    lines = [f"    {name}: {shown(left[name])} and {shown(right[name])}" for name in names]
+    lines = [f"{name}: {shown(left[name])} and {shown(right[name])}" for name in names]
     first, second = _called(called[0], "the first"), _called(called[1], "the second")
     message = f"{first} and {second} have tensors of different shapes:\n\n{listed(lines)}\n\n"
     if _vocabularies(names, left, right):
@@ -56,7 +56,7 @@ def other_dtypes(
     pairs: Mapping[str, tuple[str, str]], others: Shapes, called: tuple[str, str], place: Place
 ) -> Problem:
     """The Problem of tensors with two dtypes that do not go together; the sides have `others` as well."""
-    lines = [f"    {name}: {left} and {right}" for name, (left, right) in pairs.items()]
+    lines = [f"{name}: {left} and {right}" for name, (left, right) in pairs.items()]
     first, second = _called(called[0], "the first"), _called(called[1], "the second")
     message = (
         f"{first} and {second} have tensors of different dtypes:\n\n{listed(lines)}\n\nFloats are merged with floats "
@@ -67,10 +67,8 @@ def other_dtypes(
 
 def not_disjoint(names: list[str], others: Iterable[str], place: Place) -> Problem:
     """The Problem of parts of a union that both have tensors of these names; the later one has `others` as well."""
-    rows = listed([f"    {name}" for name in names])
-    message = (
-        f"Two parts of this union have {_counted(names)} of one name, and only one of each can be saved:\n\n{rows}"
-    )
+    rows = listed(names)
+    message = f"Two parts of this union have {counted(names)} of one name, and only one of each can be saved:\n\n{rows}"
     return Problem("name-clash", message, place, fix=_drop_fix(names, dict.fromkeys(others, ()), place))
 
 
@@ -97,15 +95,11 @@ def _lacking(names: list[str], has: str, lacks: str, tied: Mapping[str, str]) ->
     """What to say of tensors that one side has and the other lacks, or has under one more name."""
     missing, only_tied = [name for name in names if name not in tied], [name for name in names if name in tied]
     if missing:
-        yield f"{has} has {_counted(missing)} that {lacks} lacks:\n\n" + listed([f"    {name}" for name in missing])
+        yield f"{has} has {counted(missing)} that {lacks} lacks:\n\n" + listed(missing)
     if only_tied:
-        rows = listed([f"    {name}, in {lacks} the same as {tied[name]}" for name in only_tied])
-        own = f"{has} has {_counted(only_tied)} of its own"
+        rows = listed(f"{name}, in {lacks} the same as {tied[name]}" for name in only_tied)
+        own = f"{has} has {counted(only_tied)} of its own"
         yield f"{own} that {lacks} ties to another, one tensor under two names:\n\n{rows}"
-
-
-def _counted(names: list[str]) -> str:
-    return f"{len(names)} tensor{'s' * (len(names) > 1)}"
 
 
 def _shared_start(names: list[str]) -> str:
@@ -143,14 +137,3 @@ def _kind(name: str, others: list[str]) -> str:
 
 def _called(name: str, otherwise: str) -> str:
     return f"`{name}`" if name else otherwise + " of these models"
-
-
-def shown(shape: tuple[int, ...]) -> str:
-    """The shape as a person writes it: `[48, 16]`."""
-    return "[" + ", ".join(str(size) for size in shape) + "]"
-
-
-def listed(lines: list[str]) -> str:
-    """The first of the lines, and how many more there are."""
-    more = len(lines) - MOST_NAMES
-    return "\n".join(lines[:MOST_NAMES] + ([f"    ... and {more} more"] if more > 0 else []))
