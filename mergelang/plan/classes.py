@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from mergelang.graph.node import Graph, Node, in_order
 from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain
+from mergelang.plan.levels import STREAMED
 from mergelang.plan.space import Space
 from mergelang.plan.statics import Statics, ZeroDivisor, group_of
 
 RENAMING = ("stack", "layer_slice", "rename", "union", "lora")
 CHOOSING = ("match", "select", "drop", "overlay", "adapter", "factor")
-STATISTICS = ("total", "smallest", "largest", "order")
 
 
 class Classes:
@@ -90,7 +90,7 @@ def _telling(nodes: Sequence[Node], spaces: Mapping[int, Space | None]) -> _Tell
         choices=tuple(node for node in nodes if node.op in CHOOSING and spaces[node.id] is not None),
         schedules=tuple(node for node in nodes if node.op == "match" and node.reads and spaces[node.id] is None),
         inputs=tuple(node for node in nodes if node.op in ("input", "fields", "factor")),
-        by_layer=any(node.op in STATISTICS and node["per"] == "layer" for node in nodes),
+        by_layer=any(node.op in STREAMED and node["per"] == "layer" for node in nodes),
         matrices=any("matrix" in OPS[node.op] for node in nodes),
     )
 

@@ -18,6 +18,7 @@ from mergelang.plan.adapter_expressions import adapter_expression, factor_expres
 from mergelang.plan.fused import fused
 from mergelang.plan.grid import extent
 from mergelang.plan.kinds import KINDS, spanned, widest
+from mergelang.plan.levels import STREAMED
 from mergelang.plan.matrix_expressions import matrix_expression
 from mergelang.plan.ranks import compared
 from mergelang.plan.space import Key, Space, view
@@ -27,7 +28,6 @@ from mergelang.scalars import apply, as_float
 from mergelang.span import FileSpot
 from mergelang.span import Place as SourcePlace
 
-STREAMED = ("total", "smallest", "largest", "order")
 # Steps that take whole tensors as matrices; `rows` takes some out of a decomposition.
 MATRIX_STEPS = frozenset(["svd", "eigen", "rows", "transpose", "product", "beside", "leading", "solve", "cumulate"])
 

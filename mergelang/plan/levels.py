@@ -10,12 +10,13 @@ from mergelang.graph.node import Graph, Node, in_order
 from mergelang.graph.types import Grain
 
 MODEL_WIDE = ("model", "layer")
-KINDS = ("total", "smallest", "largest", "order")
+# Statistics whose values come in a stream, block by block, however large what they gather is.
+STREAMED = ("total", "smallest", "largest", "order")
 
 
 def is_model_wide(node: Node) -> bool:
     """Whether the node gathers data from several tensors."""
-    return node.op in KINDS and node["per"] in MODEL_WIDE and node.reads
+    return node.op in STREAMED and node["per"] in MODEL_WIDE and node.reads
 
 
 def sweeps(graph: Graph, rounds: int) -> dict[int, int]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from mergelang.plan.expressions import MATRIX_STEPS, STREAMED, Expression
+from mergelang.plan.expressions import MATRIX_STEPS, Expression
+from mergelang.plan.levels import STREAMED
 from mergelang.plan.model import AttrValue, Fold, Phase, Program, Scalar, Step
 
 # Operations that need whole rows, or the whole tensor, in one block.
