@@ -12,7 +12,6 @@ class Scratch:
     def __init__(self, device: torch.device | None = None) -> None:
         self.device = device or torch.device("cpu")
         self._memory: dict[tuple[str, torch.dtype], Tensor] = {}
-        self._spare: list[Tensor] = []
 
     def take(self, name: str, count: int, dtype: torch.dtype) -> Tensor:
         """`count` places of `dtype` with whatever they last held. The same name gives the same memory."""
@@ -21,22 +20,10 @@ class Scratch:
             found = self._memory[name, dtype] = torch.zeros(count, dtype=dtype, device=self.device)
         return found[:count]
 
-    def borrow(self, count: int, dtype: torch.dtype) -> Tensor:
-        """`count` places of `dtype` that are the borrower's alone until it gives them back."""
-        for index, spare in enumerate(self._spare):
-            if spare.dtype == dtype and spare.numel() == count:
-                return self._spare.pop(index)
-        return torch.empty(count, dtype=dtype, device=self.device)
-
-    def give_back(self, memory: Tensor) -> None:
-        """End a loan."""
-        self._spare.append(memory)
-
     @property
     def nbytes(self) -> int:
-        return sum(tensor.nbytes for tensor in [*self._memory.values(), *self._spare])
+        return sum(tensor.nbytes for tensor in self._memory.values())
 
     def forget(self) -> None:
         """Give all memory back."""
         self._memory.clear()
-        self._spare.clear()

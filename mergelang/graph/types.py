@@ -70,7 +70,6 @@ class Type:
 
 
 MODEL = Type(Place(ONE), Grain.WEIGHT)
-DELTA = Type(CHANGE, Grain.WEIGHT)
 FIELD = Type(PLAIN, Grain.WEIGHT)
 NUMBER = Type(PLAIN, Grain.TENSOR)
 CONSTANT = Type(PLAIN, Grain.MODEL)

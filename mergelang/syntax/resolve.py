@@ -30,10 +30,6 @@ class Unresolved:
     within: Span  # the whole call where a method is meant, or the name itself
     visible: frozenset[str]
 
-    @property
-    def is_call(self) -> bool:
-        return self.within is not self.span
-
 
 def names_written(module: tree.Module, words: Words) -> set[str]:
     """The names a module's items write. Raises Problem `name-taken` or `reserved-word`."""
