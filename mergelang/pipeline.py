@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from mergelang.catalog import Checkpoint
 from mergelang.graph.meaning import meaning
-from mergelang.graph.node import Graph
+from mergelang.graph.node import Graph, in_order
 from mergelang.lower.recipe import Lowered, check_definitions, lower_recipe
 from mergelang.lower.settings import Setting
 from mergelang.passes import PASSES
@@ -79,20 +80,14 @@ def optimise(graph: Graph, log: Log | None = None) -> Graph:
     for name, run in PASSES:
         new = run(graph)
         if log is not None:
-            log(
-                name,
-                "(unchanged)"
-                if meaning(new.roots()) == meaning(graph.roots())
-                else f"{size(graph)} -> {size(new)} nodes",
-            )
+            same = meaning(new.roots()) == meaning(graph.roots())
+            log(name, "(unchanged)" if same else f"{size(graph)} -> {size(new)} nodes")
         graph = new
     return graph
 
 
 def size(graph: Graph) -> int:
     """How many nodes the outputs need."""
-    from mergelang.graph.node import in_order
-
     return len(in_order(graph.roots()))
 
 
@@ -101,9 +96,8 @@ def plan(compiled: Compiled, inputs: Sequence[Checkpoint], request: Request | No
     if not compiled.graph.outputs:
         raise _no_merge(compiled)
     with deep_recursion():
-        found = spaces(
-            compiled.written, inputs
-        )  # faults are found on the graph as written, where every node has its place
+        # Faults are found on the graph as written, where every node has its place.
+        found = spaces(compiled.written, inputs)
         check_limits(compiled.written, found)
         text, digest = compiled.source.text, compiled.digest
         return build_plan(compiled.graph, inputs, request or Request(), text, digest, compiled.written)
@@ -117,8 +111,6 @@ def _no_merge(compiled: Compiled) -> Problem:
 
 def recipe_digest(graph: Graph) -> str:
     """sha256 of what a recipe means: names, comments and layout do not count, what is saved under which name does."""
-    import hashlib
-
     outputs = " ".join(f"{output.name or 'model'}:{output.kind}" for output in graph.outputs)
     kinds = " ".join(item.kind for item in graph.inputs)
     return hashlib.sha256(f"{meaning(graph.roots())}|{outputs}|{kinds}".encode()).hexdigest()
