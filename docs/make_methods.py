@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mergelang.explain.methods import Method, library
+from mergelang.explain.papers import papers
 from mergelang.lower.library import stdlib_module
 from mergelang.resources import folder
 from mergelang.syntax import tree
@@ -97,21 +98,8 @@ def _fenced(language: str, text: str) -> str:
 
 def _papers(methods: list[Method]) -> str:
     used = {source for method in methods for source in method.sources}
-    entries = (folder("stdlib") / "references.bib").read_text(encoding="utf-8").split("\n@")
-    lines = [_paper(entry) for entry in entries if _key(entry) in used]
+    lines = [f"- `{key}`: {paper}" for key, paper in papers().items() if key in used]
     return "\n".join(["## Papers\n", *sorted(lines), ""])
-
-
-def _key(entry: str) -> str:
-    return entry.partition("{")[2].partition(",")[0]
-
-
-def _paper(entry: str) -> str:
-    fields = {name: value.replace("{", "").replace("}", "") for name, value in re.findall(r"(\w+) = \{(.*)\},", entry)}
-    authors = fields["author"].split(" and ")
-    names = authors[0].partition(",")[0] + (" and others" if len(authors) > 1 else "")
-    where = ", ".join(fields[name] for name in ("journal", "booktitle", "note", "year") if name in fields)
-    return f"- `{_key(entry)}`: {names}: *{fields['title']}*. {where}."
 
 
 if __name__ == "__main__":

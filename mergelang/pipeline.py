@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from mergelang.catalog import Checkpoint
+from mergelang.explain.papers import papers_of
 from mergelang.graph.meaning import meaning
 from mergelang.graph.node import Graph, in_order
 from mergelang.lower.recipe import Lowered, check_definitions, lower_recipe
@@ -100,7 +103,8 @@ def plan(compiled: Compiled, inputs: Sequence[Checkpoint], request: Request | No
         found = spaces(compiled.written, inputs)
         check_limits(compiled.written, found)
         text, digest = compiled.source.text, compiled.digest
-        return build_plan(compiled.graph, inputs, request or Request(), text, digest, compiled.written)
+        made = build_plan(compiled.graph, inputs, request or Request(), text, digest, compiled.written)
+    return msgspec.structs.replace(made, references=papers_of(compiled.lowered.world.methods))
 
 
 def _no_merge(compiled: Compiled) -> Problem:

@@ -15,8 +15,6 @@ from mergelang.cli.planning import planning_options
 from mergelang.cli.recipes import SETTINGS, STDIN, Size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mergelang.plan.model import Plan
     from mergelang.run.report import RunReport
     from mergelang.run.watch import Watcher
@@ -58,12 +56,12 @@ def run(
     from mergelang.run.transaction import run_plan
 
     try:
-        plan, references = _plan(recipe, settings, given)
+        plan = _plan(recipe, settings, given)
         asked = Asked(settings, str(given["dtype"]) if given.get("dtype") else None)
         held_to = None if no_lock else lock or _lock_of(recipe)
         report = run_plan(
             plan, out, shard_bytes=shard_size or DEFAULT_SHARD_BYTES, watch=_watcher(plan, as_json, quiet),
-            place=nothing_at(f"-o {out}"), recipe_name=Path(recipe).name, references=references, asked=asked,
+            place=nothing_at(f"-o {out}"), recipe_name=Path(recipe).name, asked=asked,
             resume=resume, lock=held_to,
         )  # fmt: skip
     except Problem as problem:
@@ -81,17 +79,14 @@ def run(
         click.echo(_words(report))
 
 
-def _plan(recipe: str, settings: tuple[tuple[str, str], ...], given: dict[str, object]) -> tuple[Plan, Sequence[str]]:
-    """The plan, and the papers that the recipe's methods rest on, which a plan made earlier does not hold."""
-    from mergelang.api import Recipe
+def _plan(recipe: str, settings: tuple[tuple[str, str], ...], given: dict[str, object]) -> Plan:
+    """The plan in a file, or that of a recipe."""
     from mergelang.cli.memory import checked
-    from mergelang.cli.planning import request_of
-    from mergelang.cli.recipes import compiled
+    from mergelang.cli.planning import planned
 
     if recipe.endswith(".json"):
-        return checked(_earlier(Path(recipe), settings, given)), ()
-    made = compiled(recipe, settings)
-    return checked(Recipe(made, {}).plan(request_of(given))), sorted(made.lowered.world.sources)
+        return checked(_earlier(Path(recipe), settings, given))
+    return planned(recipe, given, settings)
 
 
 def _earlier(path: Path, settings: tuple[tuple[str, str], ...], given: dict[str, object]) -> Plan:

@@ -24,7 +24,6 @@ class World:
     maker: Maker
     library: Library
     expanding: list[Function] = field(default_factory=list)
-    sources: set[str] = field(default_factory=set)  # references.bib entries of the methods used
     # What calls have come to: calls of equal values are done once, or definitions that call each other twice would
     # double the work at each level.
     called: dict[tuple[Function, tuple[tuple[str, Value], ...]], Value] = field(default_factory=dict)
@@ -51,3 +50,8 @@ class World:
         if name in scope:
             return scope[name]
         return self.library.find(name)
+
+    @property
+    def methods(self) -> set[str]:
+        """The names of the library's methods that have been called."""
+        return {function.name for function, _ in self.called if function.from_stdlib}

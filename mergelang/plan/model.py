@@ -249,6 +249,7 @@ class Plan(Data, frozen=True):
     outputs: tuple[PlannedOutput, ...]
     programs: tuple[Program, ...]
     stages: tuple[Stage, ...]
+    references: tuple[str, ...] = ()  # the papers that the recipe's methods rest on, as text
     precision: Precision = "F32"
     allow_nonfinite: bool = False
     budget: Budget = Budget()

@@ -20,13 +20,12 @@ from mergelang.run.record import Asked, Record, record_of
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a run before it starts. `references` are the papers that the recipe's methods rest on."""
+    """What is known of a run before it starts."""
 
     plan: Plan
     inputs: Sequence[Checkpoint]
     parents: Sequence[Parent]
     recipe_name: str
-    references: Sequence[str]
     asked: Asked
     shard_bytes: int
 
@@ -65,4 +64,4 @@ class Facts:
         name = output.name if len(self.plan.outputs) > 1 else path.name
         plan = self.plan
         command = self.command(path.name)
-        return render_card(Card(name, plan.recipe, plan.digest, self.parents, self.references, command, __version__))
+        return render_card(Card(name, plan.recipe, plan.digest, self.parents, plan.references, command, __version__))

@@ -44,7 +44,6 @@ def run_plan(
     watch: Watcher | None = None,
     place: Place | None = None,
     recipe_name: str = "recipe.merge",
-    references: Sequence[str] = (),
     asked: Asked | None = None,
     resume: bool = False,
     lock: Path | None = None,
@@ -68,7 +67,7 @@ def run_plan(
             source.check_ties()
         refs = [planned.ref for planned in plan.inputs]
         parents = [Parent(*pair) for pair in zip(refs, input_hashes(opened), strict=True)]
-        facts = Facts(plan, inputs, parents, recipe_name, references, asked or Asked(), shard_bytes)
+        facts = Facts(plan, inputs, parents, recipe_name, asked or Asked(), shard_bytes)
         with _held_to(lock, plan, opened) as (held, check):
             _write(facts, out, _Work(held, check, recorder), place, resume)
     finally:

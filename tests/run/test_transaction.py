@@ -52,7 +52,8 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_folder_holds_weights_config_and_card(planned: Plan, tmp_path: Path) -> None:
-    report = run_plan(planned, tmp_path / "out", recipe_name="my recipe.merge", references=["A paper.\n 2023."])
+    planned = msgspec.structs.replace(planned, references=("A paper.\n 2023.",))
+    report = run_plan(planned, tmp_path / "out", recipe_name="my recipe.merge")
     expected, counter = run(planned, toy_models(3))
     assert raw(load_file(tmp_path / "out" / "model.safetensors")) == raw(expected)
     assert json.loads((tmp_path / "out" / "config.json").read_text())["torch_dtype"] == "bfloat16"
