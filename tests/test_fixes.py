@@ -280,7 +280,16 @@ def test_a_fault_inside_a_method_is_placed_where_the_recipes_own_def_calls_it() 
 @pytest.mark.parametrize(
     ("recipe", "slug", "fix"),
     [
-        ("a if 1", "two-values", "if 1 then a else 0"),
+        ("a if 1", "two-values", "if 1 then a else base"),
+        ("0.5 if depth > 0.5", "two-values", "if depth > 0.5 then 0.5 else 0"),
+        ("let a = X let b = Y merge b if 1", "two-values", "let a = X let b = Y merge if 1 then b else a"),
+        (
+            'merge drop("a" | "b"|"c", mean([a, b]))',
+            "word-operator",
+            'merge drop("a", drop("b", drop("c", mean([a, b]))))',
+        ),
+        ('merge select("a"|"b", m)', "word-operator", 'merge union([select("a", m), select("b", m)])'),
+        ('merge f(x, "a"|"b")', "word-operator", 'merge f(x, "a")'),
         ("merge a if c else b", "two-values", "merge if c then a else b"),
         ("base + let x = 1 in x * (a - base)", "needs-parentheses", "base + (let x = 1 in x * (a - base))"),
         ("param k: Number in 1..0 = 3\nmerge a", "empty-range", "param k: Number in 0..1 = 1"),

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from mergelang.syntax.expected import expected
-from mergelang.syntax.failure import END, Failure, open_things, piece_at
+from mergelang.syntax.failure import END, Failure, open_things, piece_at, piece_class
 from mergelang.syntax.misspelt import meant_word
-from mergelang.syntax.stretches import brackets, clause, index, line, rest_of_clause, text_of
+from mergelang.syntax.stretches import brackets, call, clause, index, line, rest_of_clause, text_of
 
 _CLOSER = {"(": ")", "[": "]", "{": "}"}
 _SAMPLES = {
@@ -33,13 +33,14 @@ def example(failure: Failure) -> str:
     return next((_SAMPLES.get(kind) or failure.spelling.get(kind, "") for kind in kinds), "")
 
 
-def _a_name(failure: Failure) -> str:
+def _a_name(failure: Failure, but: str = "") -> str:
+    """A name that the recipe could use here, other than `but`."""
     before = [piece.text for piece in failure.pieces[: failure.index]]
     if before[-1:] == ["as"]:
         return "mine"
     item = max((i for i, text in enumerate(before) if text == "let"), default=0)
-    names = [name for word, name in pairwise(before[:item]) if word == "let"]
-    return names[-1] if names else "base"
+    names = [name for word, name in pairwise(before[:item]) if word == "let" and name != but]
+    return names[-1] if names else "base" if but != "base" else "tuned"
 
 
 def _open(failure: Failure) -> list[str]:
@@ -79,14 +80,38 @@ def _end_of_range(which: int) -> Callable[[Failure], str]:
     return found
 
 
-def _choice(part: int, otherwise: str) -> Callable[[Failure], str]:
-    """The condition, or what follows `else`, of an `if` that stands behind its value."""
+def _condition(failure: Failure) -> str:
+    """The condition of an `if` that stands behind its value."""
+    return _parts_of_if(failure)[0] or "true"
 
-    def found(failure: Failure) -> str:
-        parts = re.split(r"\belse\b", text_of(failure, rest_of_clause(failure)).removeprefix("if"), maxsplit=1)
-        return (parts[part].strip() if part < len(parts) else "") or otherwise
 
-    return found
+def _otherwise(failure: Failure) -> str:
+    """What follows the `else` of such an `if`; where none does, 0 beside a number, and else a name of the recipe."""
+    value = piece_at(failure, failure.index - 1)
+    return _parts_of_if(failure)[1] or ("0" if piece_class(value) == "number" else _a_name(failure, but=value.text))
+
+
+def _parts_of_if(failure: Failure) -> tuple[str, str]:
+    text = text_of(failure, rest_of_clause(failure)).removeprefix("if")
+    condition, *otherwise = re.split(r"\belse\b", text, maxsplit=1)
+    return condition.strip(), "".join(otherwise).strip()
+
+
+def _one_by_one(failure: Failure) -> str:
+    """A call with several patterns in the place of one, as calls with a pattern each; other calls keep the first."""
+    called = text_of(failure, call(failure))
+    found = re.search(r'"[^"]*"(?:\s*\|\s*"[^"]*")+', called)
+    if found is None:  # with comments or curly quotes among them
+        return called
+    before, after = called[: found.start()], called[found.end() :]
+    patterns: list[str] = re.findall(r'"[^"]*"', found.group())
+    match before.removesuffix("(").rstrip():
+        case "select":
+            return f"union([{', '.join(before + pattern + after for pattern in patterns)}])"
+        case "drop":
+            opened = "".join(f"{before}{pattern}, " for pattern in patterns)
+            return opened + after.lstrip(" ,") + ")" * (len(patterns) - 1)
+    return before + patterns[0] + after
 
 
 def _pattern(failure: Failure) -> str:
@@ -126,8 +151,9 @@ _BLANKS: dict[str, Callable[[Failure], str]] = {
     "first": _end_of_range(0),
     "last": _end_of_range(1),
     "comment": _comment,
-    "condition": _choice(0, "true"),
-    "otherwise": _choice(1, "0"),
+    "condition": _condition,
+    "otherwise": _otherwise,
+    "one-by-one": _one_by_one,
     "pattern": _pattern,
     "rest": lambda failure: text_of(failure, rest_of_clause(failure)),
     "clause": lambda failure: text_of(failure, clause(failure)),

@@ -62,6 +62,13 @@ def index(failure: Failure) -> Stretch:
     return _bracketed(failure, failure.pieces.index(open_things(failure.pieces[: failure.index])[-1][1]))
 
 
+def call(failure: Failure) -> Stretch:
+    """The innermost call that is open, from its name to the bracket that closes it."""
+    start, end = index(failure)
+    opener = failure.pieces.index(open_things(failure.pieces[: failure.index])[-1][1])
+    return min(start, piece_at(failure, opener - 1).span.start), end
+
+
 def _bracketed(failure: Failure, opener: int) -> Stretch:
     depth, start = 0, failure.pieces[opener].span.start
     for piece in failure.pieces[opener:]:
@@ -112,6 +119,7 @@ _STRETCHES: dict[str, Callable[[Failure], Stretch]] = {
     "choice": lambda failure: (_between(-1, -1)(failure)[0], rest_of_clause(failure)[1]),
     "brackets": brackets,
     "index": index,
+    "call": call,
     "line": line,
 }
 
