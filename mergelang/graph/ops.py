@@ -1,4 +1,4 @@
-"""The primitive operations, one record each: name, arity, type rule, algebraic facts, and what it means.
+"""The primitive operations, one record each: name, arity, type rule, what it means, and facts about it.
 
 An operation here knows no torch. Its meaning is the oracle's line for it (tests/oracle.py), its speed the kernel's.
 """
@@ -16,9 +16,8 @@ from mergelang.graph.types import CONSTANT, FIELD, MODEL, NUMBER
 class Op:
     """One primitive. `arity` None means any number of arguments.
 
-    Facts: "elementwise" (each weight by itself), "commutative", "rising" (monotone in its one argument),
-    "statistic" (gathers values), "matrix" (takes whole tensors as matrices), "structure" (moves tensors about),
-    "headers" (known without reading weights).
+    Facts: "elementwise" (each weight by itself), "statistic" (gathers values), "matrix" (takes whole tensors as
+    matrices), "structure" (moves tensors about), "headers" (known without reading weights).
     """
 
     name: str
@@ -51,30 +50,30 @@ _RECORDS = [
     # each weight by itself
     _op("neg", 1, rules.keeps, "-x", "elementwise"),
     _op("abs", 1, rules.size_of, "|x|", "elementwise"),
-    _op("sign", 1, rules.drops, "-1, 0 or 1", "elementwise rising"),
-    _op("sqrt", 1, rules.root, "The square root; 0 below zero.", "elementwise rising"),
+    _op("sign", 1, rules.drops, "-1, 0 or 1", "elementwise"),
+    _op("sqrt", 1, rules.root, "The square root; 0 below zero.", "elementwise"),
     _op("pow", 1, rules.power, "x to the power `exponent`, an exact number.", "elementwise"),
-    _op("exp", 1, rules.plain, "e to the power x", "elementwise rising"),
-    _op("log", 1, rules.plain, "The natural logarithm.", "elementwise rising"),
-    _op("tanh", 1, rules.plain, "The hyperbolic tangent.", "elementwise rising"),
+    _op("exp", 1, rules.plain, "e to the power x", "elementwise"),
+    _op("log", 1, rules.plain, "The natural logarithm.", "elementwise"),
+    _op("tanh", 1, rules.plain, "The hyperbolic tangent.", "elementwise"),
     _op("sin", 1, rules.plain, "The sine.", "elementwise"),
     _op("cos", 1, rules.plain, "The cosine.", "elementwise"),
     _op("arccos", 1, rules.plain, "The angle whose cosine is x, with x first brought into -1..1.", "elementwise"),
-    _op("floor", 1, rules.plain, "The largest whole number not above x.", "elementwise rising"),
-    _op("raw", 1, rules.raw, "x without its unit.", "elementwise rising"),
-    _op("point", 1, rules.point, "The Model whose weights are these plain numbers.", "elementwise rising"),
-    _op("add", 2, rules.add, "x + y", "elementwise commutative"),
+    _op("floor", 1, rules.plain, "The largest whole number not above x.", "elementwise"),
+    _op("raw", 1, rules.raw, "x without its unit.", "elementwise"),
+    _op("point", 1, rules.point, "The Model whose weights are these plain numbers.", "elementwise"),
+    _op("add", 2, rules.add, "x + y", "elementwise"),
     _op("sub", 2, rules.sub, "x - y", "elementwise"),
-    _op("mul", 2, rules.mul, "x * y", "elementwise commutative"),
+    _op("mul", 2, rules.mul, "x * y", "elementwise"),
     _op("div", 2, rules.div, "x / y, and 0 where y is 0.", "elementwise"),
-    _op("minimum", 2, rules.alike, "The smaller of x and y.", "elementwise commutative"),
-    _op("maximum", 2, rules.alike, "The larger of x and y.", "elementwise commutative"),
+    _op("minimum", 2, rules.alike, "The smaller of x and y.", "elementwise"),
+    _op("maximum", 2, rules.alike, "The larger of x and y.", "elementwise"),
     _op("ge", 2, rules.compare, "1 where x >= y, else 0.", "elementwise"),
     _op("gt", 2, rules.compare, "1 where x > y, else 0.", "elementwise"),
     _op("le", 2, rules.compare, "1 where x <= y, else 0.", "elementwise"),
     _op("lt", 2, rules.compare, "1 where x < y, else 0.", "elementwise"),
-    _op("eq", 2, rules.compare, "1 where x == y, else 0.", "elementwise commutative"),
-    _op("ne", 2, rules.compare, "1 where x != y, else 0.", "elementwise commutative"),
+    _op("eq", 2, rules.compare, "1 where x == y, else 0.", "elementwise"),
+    _op("ne", 2, rules.compare, "1 where x != y, else 0.", "elementwise"),
     _op("choose", 3, rules.choose, "y where x is not 0, else z.", "elementwise"),
     _op("combine", None, rules.combine, "The weighted sum c0*x0 + c1*x1 + ...", "elementwise"),
     # statistics: many values to one per reach
@@ -83,12 +82,12 @@ _RECORDS = [
     _op("largest", 1, reach_rules.statistic, "The largest value.", "statistic"),
     _op("order", 2, reach_rules.order, "The value at place `rank` (from 0, clamped) in ascending order.", "statistic"),
     _op("size", 1, reach_rules.count, "How many values there are.", "statistic headers"),
-    _op("rank", 1, reach_rules.ranks, "Each value's place from 0 in ascending order; equals keep theirs.", "ranking"),
-    _op("chance", 2, rules.chance, "1 with chance x for each weight of y, else 0.", "random", reads=True),
-    _op("uniform", 1, rules.draws, "A random number from 0 up to 1 for each weight of x.", "random", reads=True),
-    _op("zeros", None, rules.zeros, "0, under the names of y and in the shape x1, x2, ...", "placed", reads=True),
-    _op("earlier", 2, reach_rules.earlier, "1 for the first x weights of a tensor of y, else 0.", "placed", reads=True),
-    _op("before", 1, reach_rules.before, "How many weights the reach holds under earlier names.", "placed headers"),
+    _op("rank", 1, reach_rules.ranks, "Each value's place from 0 in ascending order; equals keep theirs."),
+    _op("chance", 2, rules.chance, "1 with chance x for each weight of y, else 0.", reads=True),
+    _op("uniform", 1, rules.draws, "A random number from 0 up to 1 for each weight of x.", reads=True),
+    _op("zeros", None, rules.zeros, "0, under the names of y and in the shape x1, x2, ...", reads=True),
+    _op("earlier", 2, reach_rules.earlier, "1 for the first x weights of a tensor of y, else 0.", reads=True),
+    _op("before", 1, reach_rules.before, "How many weights the reach holds under earlier names.", "headers"),
     # whole matrices: a tensor is seen as rows of its last dimension
     _op("transpose", 1, matrix_rules.transpose, "Rows for columns.", "matrix"),
     _op("product", 2, matrix_rules.product, "The matrix product.", "matrix"),

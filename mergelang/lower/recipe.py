@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -249,15 +249,11 @@ def _not_a_model(maker: Maker, value: Value, item: tree.Merge) -> Problem:
             span,
             fix=f"merge {maker.examples.base()} + ({span.text})\nmerge delta({span.text})",
         )
+    what = describe_value(value)
     if isinstance(value, Frame):
-        seen = f"a Model seen through `{value.name}`, to which a Delta can be added"
-        message = f"`merge` saves a Model, and this is a Frame: {seen}."
-        return maker.problem("merge-needs-model", message, span, instead(maker.examples, value, "Model", span.text))
-    message = f"`merge` saves a Model, and this is {describe_value(value)}."
+        what = f"a Frame: a Model seen through `{value.name}`, to which a Delta can be added"
+    message = f"`merge` saves a Model, and this is {what}."
     return maker.problem("merge-needs-model", message, span, instead(maker.examples, value, "Model", span.text))
-
-
-Unfold = Callable[[tree.Param], Value]
 
 
 def check_definitions(lowered: Lowered) -> None:
