@@ -31,6 +31,11 @@ LAYER_KEYS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 DTYPE_KEYS = ("dtype", "torch_dtype")
 
 
+def stored_bytes(elements: int, dtype: str) -> int:
+    """The bytes that so many elements of a dtype take; those of 4 or 6 bits lie side by side."""
+    return (elements * DTYPE_BITS[dtype] + 7) // 8
+
+
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
     """One tensor of a checkpoint: where its bytes lie. `offset` is absolute in `files[file]`, in bytes."""
@@ -47,7 +52,7 @@ class TensorInfo:
 
     @property
     def nbytes(self) -> int:
-        return (self.elements * DTYPE_BITS[self.dtype] + 7) // 8
+        return stored_bytes(self.elements, self.dtype)
 
     @property
     def is_float(self) -> bool:
@@ -115,4 +120,4 @@ class OutTensor:
 
     @property
     def nbytes(self) -> int:
-        return (self.elements * DTYPE_BITS[self.dtype] + 7) // 8
+        return stored_bytes(self.elements, self.dtype)

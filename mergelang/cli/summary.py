@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 
-from mergelang.catalog import DTYPE_BITS
+from mergelang.catalog import stored_bytes
 from mergelang.inspect import size
 from mergelang.plan.model import Plan, PlannedInput, PlannedOutput
 
@@ -42,7 +42,7 @@ def _dtypes(one: PlannedOutput) -> str:
 
 
 def _nbytes(one: PlannedOutput) -> int:
-    return sum((math.prod(tensor.shape) * DTYPE_BITS[tensor.dtype] + 7) // 8 for tensor in one.tensors)
+    return sum(stored_bytes(math.prod(tensor.shape), tensor.dtype) for tensor in one.tensors)
 
 
 def _notes(one: PlannedOutput) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mergelang.catalog import DTYPE_BITS, TensorInfo
+from mergelang.catalog import DTYPE_BITS, TensorInfo, stored_bytes
 from mergelang.formats.dtypes import to_float
 from mergelang.formats.protocols import Source
 
@@ -72,7 +72,7 @@ class Comparison:
 
     def _read(self, side: int, info: TensorInfo, start: int, count: int) -> torch.Tensor:
         bits = DTYPE_BITS[info.dtype]
-        size = (count * bits + 7) // 8
+        size = stored_bytes(count, info.dtype)
         view = memoryview(self._raw[side])[:size]
         self._sources[side].read_into(info.name, start * bits // 8, view)
         return torch.frombuffer(view, dtype=torch.uint8)

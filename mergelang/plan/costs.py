@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from functools import cache
 
-from mergelang.catalog import DTYPE_BITS, Checkpoint
+from mergelang.catalog import Checkpoint, stored_bytes
 from mergelang.plan.grid import extent, grid_of
 from mergelang.plan.memory import memory_of
 from mergelang.plan.model import Costs, Leaf, Plan, Program, Task
@@ -22,14 +22,10 @@ def costs_of(plan: Plan, inputs: Sequence[Checkpoint]) -> Costs:
     return Costs(
         sweeps=len(plan.stages),
         bytes_read=read,
-        bytes_written=sum(_nbytes(t.shape, t.dtype) for output in plan.outputs for t in output.tensors),
+        bytes_written=sum(stored_bytes(math.prod(t.shape), t.dtype) for output in plan.outputs for t in output.tensors),
         flops=sum(_task_flops(task, plan.programs[task.program]) for stage in plan.stages for task in stage.tasks),
         peak_memory=memory_of(plan).peak,
     )
-
-
-def _nbytes(shape: tuple[int, ...], dtype: str) -> int:
-    return (math.prod(shape) * DTYPE_BITS[dtype] + 7) // 8
 
 
 def _task_reads(task: Task, program: Program, inputs: Sequence[Checkpoint]) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mergelang.catalog import DTYPE_BITS
+from mergelang.catalog import stored_bytes
 from mergelang.plan.footprint import (
     SCRATCH_NUMBERS,
     aligned,
@@ -127,7 +127,7 @@ def _needs(plan: Plan, number: int, piece_bytes: int) -> Iterator[Need]:
         what, *sizes = seen[like]
         yield Need(task.key, f"`{task.key}` {what}", *sizes)
     for copy in stage.copies:
-        nbytes = math.prod(copy.shape) * DTYPE_BITS[copy.leaf.dtype] // 8
+        nbytes = stored_bytes(math.prod(copy.shape), copy.leaf.dtype)
         parts = 1 + len(copy.same)
         each = max(1, piece_bytes // parts)
         piece = rounded(parts * aligned(min(each, nbytes)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mergelang.catalog import DTYPE_BITS, FLOAT_DTYPES
+from mergelang.catalog import DTYPE_BITS, FLOAT_DTYPES, stored_bytes
 from mergelang.formats.dtypes import to_float
 from mergelang.plan.model import Copy
 from mergelang.run.complaints import buffers_differ, not_finite
@@ -28,7 +28,7 @@ class CopyJob:
 
     def start(self) -> list[CopyPiece]:
         """The copy's pieces. A tensor without bytes has none and is done."""
-        nbytes = (math.prod(self.copy.shape) * DTYPE_BITS[self.copy.leaf.dtype] + 7) // 8
+        nbytes = stored_bytes(math.prod(self.copy.shape), self.copy.leaf.dtype)
         step = max(1, self.context.piece_bytes // (8 * (1 + len(self.copy.same)))) * 8
         pieces = [CopyPiece(self, first, min(first + step, nbytes)) for first in range(0, nbytes, step)]
         self.waiting = len(pieces)
