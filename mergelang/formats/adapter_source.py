@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mergelang.catalog import DTYPE_BITS, LEFT, LENGTHS, RIGHT, Checkpoint, FileInfo, TensorInfo
 from mergelang.formats.adapter_config import CONFIG_NAME, read_adapter_config
 from mergelang.formats.adapter_names import Contents, Product, Shift, sort_tensors
-from mergelang.formats.damage import blocked, damaged
+from mergelang.formats.damage import blocked, check_within, damaged
 from mergelang.formats.file_source import FileSource, open_file
 from mergelang.formats.hub import hub_folder, is_hub_name
 from mergelang.formats.pickle_folder import PICKLED
@@ -46,9 +46,7 @@ class AdapterSource:
     def read_into(self, name: str, start: int, buffer: memoryview) -> None:
         """Fill `buffer` with the bytes of tensor `name` from its byte `start` on. Safe to call from several threads."""
         info = self.checkpoint.tensors[name]
-        if start < 0 or start + buffer.nbytes > info.nbytes:
-            message = f"{buffer.nbytes:,} bytes from byte {start:,} on were asked of {info.nbytes:,}."
-            raise damaged("short-read", message, self.checkpoint.files[0].path, name)
+        check_within(start, buffer.nbytes, info.nbytes, self.checkpoint.files[0].path, name)
         if buffer.nbytes == 0:
             return
         import torch

@@ -42,3 +42,15 @@ def blocked(path: str, error: OSError, doing: str) -> Problem:
     message = f'This file cannot be {doing}: the system says "{reason}".'
     fix = f"check that the disk is attached and that you may use it: ls -ld {shlex.quote(path)}"
     return damaged(slug, message, path, fix=fix)
+
+
+def check_within(start: int, count: int, nbytes: int, path: str, tensor: str) -> None:
+    """Passes if a tensor of `nbytes` has `count` bytes from byte `start` on. Raises `short-read`."""
+    if start < 0 or start + count > nbytes:
+        message = f"{count:,} bytes from byte {start:,} on were asked of {nbytes:,}."
+        raise damaged("short-read", message, path, tensor)
+
+
+def printable(name: str) -> str:
+    """`name` as it can be shown on any terminal: half surrogates, which UTF-8 cannot carry, are escaped."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from mergelang.catalog import DTYPE_BITS, TensorInfo
-from mergelang.formats.damage import damaged, download_again
+from mergelang.formats.damage import damaged, download_again, printable
 
 # Sizes are signed 64-bit numbers in every tensor library.
 MAX_SIZE = 2**63 - 1
@@ -47,8 +47,7 @@ def _check_name(name: str, path: str) -> None:
         name.encode("utf-8")
     except UnicodeEncodeError:
         message = "A tensor's name holds half a character, which no text can carry."
-        shown = name.encode("utf-8", "backslashreplace").decode("utf-8")
-        raise damaged("bad-tensor-entry", message, path, shown) from None
+        raise damaged("bad-tensor-entry", message, path, printable(name)) from None
 
 
 def _dtype(value: object, path: str, name: str) -> str:
@@ -125,5 +124,4 @@ def _short(value: object) -> str:
         text = str(value)
     except RecursionError:
         text = "a list of lists, too deep to show"
-    shown = text if len(text) <= 60 else text[:57] + "..."
-    return shown.encode("utf-8", "backslashreplace").decode("utf-8")
+    return printable(text if len(text) <= 60 else text[:57] + "...")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mergelang.catalog import Checkpoint, TensorInfo
-from mergelang.formats.damage import damaged
+from mergelang.formats.damage import check_within, damaged
 from mergelang.formats.descriptors import Descriptors
 from mergelang.formats.header import Header, read_header
 
@@ -42,13 +42,7 @@ class FileSource:
         self._files.close()
 
     def _read(self, info: TensorInfo, start: int, buffer: memoryview) -> None:
-        if start < 0 or start + buffer.nbytes > info.nbytes:
-            raise damaged(
-                "short-read",
-                f"{buffer.nbytes:,} bytes from byte {start:,} on were asked of {info.nbytes:,}.",
-                self.checkpoint.files[info.file].path,
-                info.name,
-            )
+        check_within(start, buffer.nbytes, info.nbytes, self.checkpoint.files[info.file].path, info.name)
         self._files.read(info.file, info.offset + start, buffer, info.name)
 
     def _same(self, one: TensorInfo, other: TensorInfo) -> bool:

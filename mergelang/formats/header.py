@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 
 from mergelang.catalog import FileInfo, TensorInfo
-from mergelang.formats.damage import blocked, damaged, download_again
+from mergelang.formats.damage import blocked, damaged, download_again, printable
 from mergelang.formats.entries import read_entries
 from mergelang.formats.sniff import SNIFFED_BYTES, lookalike
 
@@ -126,11 +126,6 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
                 raise _Twice(printable(name))
             seen.add(name)
     return found
-
-
-def printable(name: str) -> str:
-    """`name` as it can be shown on any terminal: half surrogates, which UTF-8 cannot carry, are escaped."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _no_constant(word: str) -> object:

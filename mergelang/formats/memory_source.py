@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import torch
 
 from mergelang.catalog import Checkpoint, FileInfo, TensorInfo
-from mergelang.formats.damage import damaged
+from mergelang.formats.damage import check_within, damaged
 from mergelang.formats.dtypes import SAFETENSORS_DTYPES
 from mergelang.formats.ties import canonical_name
 from mergelang.problem import Problem
@@ -37,9 +37,7 @@ class MemorySource:
     def read_into(self, name: str, start: int, buffer: memoryview) -> None:
         """Fill `buffer` with the bytes of tensor `name` from its byte `start` on. Safe to call from several threads."""
         flat, size = self._flat[name], buffer.nbytes
-        if start < 0 or start + size > flat.numel():
-            message = f"{size:,} bytes from byte {start:,} on were asked of {flat.numel():,}."
-            raise damaged("short-read", message, self.checkpoint.ref, name)
+        check_within(start, size, flat.numel(), self.checkpoint.ref, name)
         if size:
             torch.frombuffer(buffer, dtype=torch.uint8).copy_(flat[start : start + size])
 

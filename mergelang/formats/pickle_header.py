@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mergelang.catalog import Checkpoint, FileInfo, TensorInfo
-from mergelang.formats.damage import blocked, damaged
+from mergelang.formats.damage import blocked, damaged, printable
 from mergelang.formats.file_source import FileSource, source_of
-from mergelang.formats.header import Header, printable, stamp_of
+from mergelang.formats.header import Header, stamp_of
 from mergelang.formats.pickle_zip import Archive, read_archive, unreadable
 from mergelang.formats.ties import canonical_name
 from mergelang.problem import Problem
