@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mergelang.catalog import DTYPE_BITS, LEFT, LENGTHS, RIGHT, Checkpoint, FileInfo, TensorInfo
 from mergelang.formats.adapter_config import CONFIG_NAME, read_adapter_config
 from mergelang.formats.adapter_names import Contents, Product, Shift, sort_tensors
-from mergelang.formats.damage import blocked, check_within, damaged
+from mergelang.formats.damage import check_within, damaged, told_at
 from mergelang.formats.file_source import FileSource, open_file
 from mergelang.formats.hub import hub_folder, is_hub_name
 from mergelang.formats.pickle_folder import PICKLED
@@ -148,15 +148,8 @@ def open_adapter(ref: str, folder: Path, place: Place) -> AdapterSource:
     `place` is where the recipe names it. Every Problem stands there first and shows the file as a second place.
     """
     path = folder / os.path.expanduser(ref)
-    try:
+    with told_at(place, str(path)):
         return _open(ref, path, place)
-    except Problem as problem:
-        fault = problem
-    except OSError as error:
-        fault = blocked(str(path), error, "read")
-    if fault.place == place:
-        raise fault
-    raise Problem(fault.slug, fault.message, place, fix=fault.fix, also=(fault.place, *fault.also))
 
 
 def _open(ref: str, path: Path, place: Place) -> AdapterSource:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import PurePath
 
 from mergelang.problem import Problem
-from mergelang.span import FileSpot
+from mergelang.span import FileSpot, Place
 
 SAVE_AGAIN = "write the file again with `safetensors.torch.save_file`, or ask the people who made it for a new one"
 
@@ -54,3 +56,21 @@ def check_within(start: int, count: int, nbytes: int, path: str, tensor: str) ->
 def printable(name: str) -> str:
     """`name` as it can be shown on any terminal: half surrogates, which UTF-8 cannot carry, are escaped."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@contextmanager
+def told_at(place: Place, path: str) -> Iterator[None]:
+    """Within, what is wrong with the input at `path` becomes a Problem at `place`, with its own place as a second."""
+    try:
+        yield
+    except Problem as problem:
+        raise _moved(problem, place) from None
+    except OSError as error:
+        # A folder that may not be listed, a name too long for the disk.
+        raise _moved(blocked(path, error, "read"), place) from None
+
+
+def _moved(problem: Problem, place: Place) -> Problem:
+    if problem.place == place:
+        return problem
+    return Problem(problem.slug, problem.message, place, fix=problem.fix, also=(problem.place, *problem.also))

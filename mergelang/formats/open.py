@@ -6,7 +6,7 @@ import difflib
 import os
 from pathlib import Path
 
-from mergelang.formats.damage import blocked
+from mergelang.formats.damage import told_at
 from mergelang.formats.file_source import FileSource, open_file
 from mergelang.formats.folder import open_folder
 from mergelang.formats.hub import hub_folder, is_hub_name
@@ -23,13 +23,8 @@ def open_source(ref: str, folder: Path, place: Place) -> FileSource:
 
     `place` is where the recipe names it. Every Problem stands there first and shows the file as a second place.
     """
-    try:
+    with told_at(place, str(folder / ref)):
         return _open(ref, folder, place)
-    except Problem as problem:
-        raise _moved(problem, place) from None
-    except OSError as error:
-        # A folder that may not be listed, a name too long for the disk.
-        raise _moved(blocked(str(folder / ref), error, "read"), place) from None
 
 
 def _open(ref: str, folder: Path, place: Place) -> FileSource:
@@ -49,12 +44,6 @@ def _open(ref: str, folder: Path, place: Place) -> FileSource:
             raise
     # An earlier download may have brought the config only, or have been cut off between two shards.
     return open_folder(ref, hub_folder(ref, near, place, complete=False))
-
-
-def _moved(problem: Problem, place: Place) -> Problem:
-    if problem.place == place:
-        return problem
-    return Problem(problem.slug, problem.message, place, fix=problem.fix, also=(problem.place, *problem.also))
 
 
 def _not_found(ref: str, path: Path, place: Place) -> Problem:
