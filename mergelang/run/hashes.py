@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ import xxhash
 from mergelang.catalog import Checkpoint
 from mergelang.formats.damage import blocked
 from mergelang.formats.protocols import Source
-from mergelang.resources import cache_folder
+from mergelang.resources import cache_folder, keep
 
 
 class Running(Protocol):
@@ -59,7 +58,7 @@ def file_hash(path: Path, cache: Path, stop: threading.Event | None = None) -> s
     except OSError as error:
         raise blocked(str(path), error, "read") from None
     if unchanged and not (stop is not None and stop.is_set()):
-        remember(cache / key, found)
+        keep(cache / key, found.encode())
     return found
 
 
@@ -101,18 +100,6 @@ def _recall(remembered: Path) -> str | None:
     except (OSError, UnicodeDecodeError):
         return None
     return text if len(text) == 32 else None
-
-
-def remember(remembered: Path, found: str) -> None:
-    """Keep the hash; a cache that cannot be written costs time only, so nobody needs to hear of it."""
-    try:
-        remembered.parent.mkdir(parents=True, exist_ok=True)
-        number, name = tempfile.mkstemp(dir=remembered.parent)
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            file.write(found)
-        os.replace(name, remembered)
-    except OSError:
-        return
 
 
 def _is_on_disk(checkpoint: Checkpoint) -> bool:

@@ -14,7 +14,8 @@ from mergelang.formats.damage import blocked
 from mergelang.formats.header import read_header
 from mergelang.formats.protocols import Source
 from mergelang.problem import Problem
-from mergelang.run.hashes import file_key, remember, running_hash, user_cache
+from mergelang.resources import keep
+from mergelang.run.hashes import file_key, running_hash, user_cache
 from mergelang.run.targets import is_file
 from mergelang.span import FileSpot
 
@@ -109,7 +110,7 @@ def _locked_file(path: str) -> LockedFile:
             return found
         made = _read_file(path)
         if file_key(Path(path)) == known.name:
-            remember(known, msgspec.json.encode(made).decode("utf-8"))
+            keep(known, msgspec.json.encode(made))
         return made
     except OSError as error:
         raise blocked(path, error, "read") from None

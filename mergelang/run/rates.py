@@ -14,7 +14,7 @@ import torch
 
 from mergelang.backends.kernels import KERNELS
 from mergelang.formats.paged_file import PagedFile, page_aligned
-from mergelang.resources import cache_folder
+from mergelang.resources import cache_folder, keep
 
 # Nanoseconds per weight in blocks that fit the cache, on the machine where they were measured together; here they are
 # scaled by what addition takes.
@@ -45,12 +45,7 @@ def rates(cache: Path | None = None) -> Rates:
     with contextlib.suppress(OSError, msgspec.MsgspecError):
         return msgspec.json.decode((folder / _NAME).read_bytes(), type=Rates)
     found = Rates(_nanoseconds(), _write_rate())
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs time only
-        folder.mkdir(parents=True, exist_ok=True)
-        number, name = tempfile.mkstemp(dir=folder)
-        with os.fdopen(number, "wb") as file:
-            file.write(msgspec.json.encode(found))
-        os.replace(name, folder / _NAME)
+    keep(folder / _NAME, msgspec.json.encode(found))
     return found
 
 
