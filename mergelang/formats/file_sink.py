@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mergelang.catalog import OutTensor
-from mergelang.formats.partial import appeared, claim_partial
+from mergelang.formats.partial import claim_partial, whole_or_nothing
 from mergelang.formats.rename import rename_new, sync_folder
 from mergelang.formats.shard_writer import ShardWriter, write_problem
 from mergelang.formats.shards import Shard, lay_out
@@ -64,20 +64,11 @@ class FileSink:
         """
         if self._path is None:
             raise ValueError("this output is finished or given up")
-        try:
+        with whole_or_nothing(self.target, self.abort):
             self._writer.flush(self._head)
             if not self._in_place:
                 rename_new(self._path, self.target)
                 sync_folder(self.target.parent)
-        except FileExistsError:
-            self.abort()
-            raise appeared(self.target) from None
-        except OSError as error:
-            self.abort()
-            raise write_problem(self.target, error) from None
-        except BaseException:
-            self.abort()
-            raise
         self._path = None
 
     def abort(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mergelang.catalog import OutTensor
-from mergelang.formats.partial import SUFFIX, appeared, claim_partial
+from mergelang.formats.partial import SUFFIX, claim_partial, whole_or_nothing
 from mergelang.formats.rename import rename_new, sync_folder
 from mergelang.formats.shard_index import INDEX_NAME
 from mergelang.formats.shard_writer import ShardWriter, write_problem
@@ -75,17 +75,8 @@ class FolderSink:
         """
         if self._folder is None:
             raise ValueError("this output is finished or given up")
-        try:
+        with whole_or_nothing(self.target, self.abort):
             self._finish(self._folder, files)
-        except FileExistsError:
-            self.abort()
-            raise appeared(self.target) from None
-        except OSError as error:
-            self.abort()
-            raise write_problem(self.target, error) from None
-        except BaseException:
-            self.abort()
-            raise
         self._folder = None
 
     def abort(self) -> None:

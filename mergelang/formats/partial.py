@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -46,3 +47,22 @@ def appeared(target: Path) -> Problem:
     """The Problem for a target that someone else made while the run went on."""
     message = "This path was free when the run started and is taken now; nothing is written over."
     return damaged("output-exists", message, str(target), fix="run again under another name")
+
+
+@contextmanager
+def whole_or_nothing(target: Path, abort: Callable[[], None]) -> Iterator[None]:
+    """Within, an output is put in place; whatever goes wrong aborts it, and what the system says is a Problem.
+
+    Raises `output-exists` where the target has appeared in the meantime.
+    """
+    try:
+        yield
+    except FileExistsError:
+        abort()
+        raise appeared(target) from None
+    except OSError as error:
+        abort()
+        raise write_problem(target, error) from None
+    except BaseException:
+        abort()
+        raise
