@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -115,11 +115,19 @@ def _joined(checkpoint: Checkpoint, found: dict[str, str]) -> str:
 
 
 def _memory_hash(source: Source) -> str:
-    state, buffer = xxhash.xxh3_128(), memoryview(bytearray(_BLOCK))
+    state = running_hash()
     for name, info in source.checkpoint.tensors.items():
         state.update(f"{name}\0{info.dtype}\0{info.shape}\0".encode())
-        for start in range(0, info.nbytes, _BLOCK):
-            part = buffer[: min(_BLOCK, info.nbytes - start)]
-            source.read_into(name, start, part)
+        for part in bytes_of(source, name):
             state.update(part)
-    return str(state.hexdigest())
+    return state.hexdigest()
+
+
+def bytes_of(source: Source, name: str) -> Iterator[memoryview]:
+    """A tensor's bytes, stretch after stretch in one buffer: each to be used before the next is asked for."""
+    nbytes = source.checkpoint.tensors[name].nbytes
+    buffer = memoryview(bytearray(min(_BLOCK, nbytes)))
+    for start in range(0, nbytes, _BLOCK):
+        part = buffer[: min(_BLOCK, nbytes - start)]
+        source.read_into(name, start, part)
+        yield part

@@ -15,12 +15,11 @@ from mergelang.formats.file_source import open_file
 from mergelang.formats.open import open_source
 from mergelang.formats.protocols import Source
 from mergelang.problem import Problem
-from mergelang.run.hashes import fast_hash, running_hash
-from mergelang.run.record import Record, read_record
+from mergelang.run.hashes import bytes_of, fast_hash, running_hash
+from mergelang.run.record import RECORD_NAME, Record, read_record
 from mergelang.run.targets import is_file
 from mergelang.span import FileSpot, Place
 
-_BLOCK = 1 << 20
 _THREADS = 4
 _MOST_NAMED = 5
 
@@ -40,7 +39,7 @@ def verify(out: Path, place: Place) -> Verified:
     record = read_record(out)
     source = _opened(out, place)
     try:
-        found = tensor_hashes(source)
+        found = _tensor_hashes(source)
         nbytes = source.checkpoint.nbytes
     finally:
         source.close()
@@ -52,9 +51,9 @@ def verify(out: Path, place: Place) -> Verified:
 
 def outputs_of(out: Path) -> list[Path]:
     """The outputs at a path: itself, or the folders of a run that made several."""
-    if is_file(out) or (out / "mergelang.json").exists() or not out.is_dir():
+    if is_file(out) or (out / RECORD_NAME).exists() or not out.is_dir():
         return [out]
-    return sorted(one.parent for one in out.glob("*/mergelang.json")) or [out]
+    return sorted(one.parent for one in out.glob(f"*/{RECORD_NAME}")) or [out]
 
 
 def _opened(out: Path, place: Place) -> Source:
@@ -64,20 +63,16 @@ def _opened(out: Path, place: Place) -> Source:
     return open_source(str(out.absolute()), Path.cwd(), place)
 
 
-def tensor_hashes(source: Source) -> dict[str, str]:
+def _tensor_hashes(source: Source) -> dict[str, str]:
     """The xxh3-128 of every tensor that is stored, in order of their names."""
     stored = sorted(source.checkpoint.tensors)
     with ThreadPoolExecutor(_THREADS, "mergelang verify") as pool:
-        return dict(zip(stored, pool.map(lambda name: tensor_hash(source, name), stored), strict=True))
+        return dict(zip(stored, pool.map(lambda name: _tensor_hash(source, name), stored), strict=True))
 
 
-def tensor_hash(source: Source, name: str) -> str:
-    """The xxh3-128 of one tensor's bytes in hexadecimal."""
-    state, buffer = running_hash(), memoryview(bytearray(_BLOCK))
-    nbytes = source.checkpoint.tensors[name].nbytes
-    for start in range(0, nbytes, _BLOCK):
-        part = buffer[: min(_BLOCK, nbytes - start)]
-        source.read_into(name, start, part)
+def _tensor_hash(source: Source, name: str) -> str:
+    state = running_hash()
+    for part in bytes_of(source, name):
         state.update(part)
     return state.hexdigest()
 
