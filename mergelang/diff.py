@@ -61,7 +61,7 @@ class Diff:
     @property
     def whole(self) -> Change:
         """The change over all compared tensors."""
-        return _joined(self.tensors)
+        return joined(self.tensors)
 
     @property
     def layers(self) -> dict[tuple[str, int | None], Change]:
@@ -70,7 +70,7 @@ class Diff:
         for one in self.tensors:
             groups.setdefault((one.stack, one.layer), []).append(one)
         ordered = sorted(groups.items(), key=lambda item: (item[0][0], -1 if item[0][1] is None else item[0][1]))
-        return {key: _joined(group) for key, group in ordered}
+        return {key: joined(group) for key, group in ordered}
 
 
 def diff(a: str, b: str, folder: Path, progress: Callable[[int], None] | None = None) -> Diff:
@@ -138,7 +138,8 @@ def _tensor_change(name: str, spot: tuple[str, int, int] | None, sums: Sums) -> 
     return TensorChange(name, stack, layer, module, _change(sums), sums)
 
 
-def _joined(changes: Iterable[TensorChange]) -> Change:
+def joined(changes: Iterable[TensorChange]) -> Change:
+    """The change over several tensors together."""
     from mergelang.formats.compare import Sums
 
     return _change(sum((one.sums for one in changes), Sums()))

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mergelang.diff import Diff, TensorChange
+from mergelang.diff import Diff, TensorChange, joined
 from mergelang.escaped import escaped
 
 STEPS = " ▁▂▃▄▅▆▇█"
@@ -94,14 +94,7 @@ def _cells(inside: Iterable[TensorChange], modules: Iterable[str]) -> Cells:
     groups: dict[tuple[str, int | None], list[TensorChange]] = {}
     for one in inside:
         groups.setdefault((_kind(one.module), one.layer), []).append(one)
-    return {key: _relative(group) for key, group in groups.items()}
-
-
-def _relative(group: Iterable[TensorChange]) -> float:
-    """The relative change of several tensors together."""
-    pairs = [(one.sums.square_gap, one.sums.square_a) for one in group]
-    gap, size = (math.fsum(column) for column in zip(*pairs, strict=True))
-    return math.sqrt(gap / size) if size else math.inf if gap else 0.0
+    return {key: joined(group).relative for key, group in groups.items()}
 
 
 def _upright(module: str) -> Text:
