@@ -56,3 +56,23 @@ def test_parts_of_one_name_are_refused_with_what_to_drop(tmp_path: Path) -> None
     with pytest.raises(Problem) as caught:
         config_of('merge union([a, select("head.*", b)])', tmp_path)
     assert (caught.value.slug, caught.value.fix) == ("name-clash", 'drop("head.weight", ...)')
+
+
+@pytest.mark.parametrize(
+    ("text", "layers"),
+    [
+        ('merge drop("layers.**", base)', 0),
+        ('merge select("embed.**", base)', 0),
+        ('merge drop("layers.1.**", base)', 1),
+        ('merge drop("head.**", base)', 2),
+        ('merge rename("layers.*.*.weight", "part_*_*", base)', 2),  # by such names nobody can count them
+    ],
+)
+def test_the_config_counts_the_layers_that_are_left(text: str, layers: int, tmp_path: Path) -> None:
+    assert config_of(text, tmp_path)["num_hidden_layers"] == layers
+
+
+def test_a_config_cannot_keep_the_count_of_layers_that_were_dropped(tmp_path: Path) -> None:
+    with pytest.raises(Problem) as caught:
+        config_of('merge config(num_hidden_layers = 2, drop("layers.**", base))', tmp_path)
+    assert (caught.value.slug, caught.value.fix) == ("config-differs", "num_hidden_layers = 0")

@@ -125,8 +125,8 @@ def _with_layers(
 def _reordered(key: str, value: list[object], layers: int | Sequence[int], checkpoint: Checkpoint) -> list[object]:
     if not isinstance(layers, int):
         return [value[layer] for layer in layers]
-    if layers == len(value):
-        return value
+    if layers in (0, len(value)):
+        return value[:layers]
     if all(one == value[0] for one in value):
         return [value[0]] * layers
     raise _mixed(key, layers, checkpoint)

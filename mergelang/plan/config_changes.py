@@ -17,16 +17,19 @@ _NUMBERED = re.compile(r"(.*\bexperts)\.(\d+)\..*")
 _STACKED = re.compile(r".*\bexperts\.[^.]+")
 
 
-def config_changes(template: Template, space: Space, places: Mapping[int, Place]) -> dict[str, ConfigValue]:
-    """The entries to be changed, each with its new value.
+def config_changes(
+    template: Template, space: Space, layers: int | None, places: Mapping[int, Place]
+) -> dict[str, ConfigValue]:
+    """The entries to be changed, each with its new value; `layers` is how many there are now, if not as many as before.
 
     Raises Problem `config-differs` where the tensors tell otherwise.
     """
     changes = {key: template.value(key) for key in template.changes}
+    counted = layers if layers is not None else layer_count(space) or None
     for key, value in changes.items():
         place = narrowed(places[template.changes[key].id], key)
-        told = layer_count(space) if key in LAYER_KEYS else expert_count(space) if key in EXPERT_KEYS else None
-        if told and value != told:
+        told = counted if key in LAYER_KEYS else expert_count(space) if key in EXPERT_KEYS else None
+        if told is not None and value != told:
             raise _otherwise(key, value, told, place)
     return changes
 

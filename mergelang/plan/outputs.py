@@ -32,8 +32,10 @@ def _planned(
         message = "This is the same for every model: it names no checkpoint, so there are no tensors to write."
         raise Problem("no-tensors", message, output.place, fix=fixes.model_of(graph.inputs))
     template = template_of(graph, output.node)
-    changes = config_changes(template, space, graph.places)
     checkpoint = inputs[template.input] if template.input >= 0 else None
+    carried = checkpoint if checkpoint and checkpoint.kind == "folder" and output.kind == "model" else None
+    layers = _new_layer_count(space, carried, output.place) if carried else None
+    changes = config_changes(template, space, layers, graph.places)
     tensors = tuple(
         PlannedTensor(name, key.shape, dtype if dtype and key.dtype in FLOAT_DTYPES else key.dtype)
         for name, key in space.keys.items()
@@ -43,14 +45,13 @@ def _planned(
         message = "Nothing is left to write: every tensor was dropped. Select what to keep:"
         raise Problem("no-tensors", message, output.place, fix=_kept(inputs))
     tied = {name: kept for name, kept in (checkpoint.tied if checkpoint else {}).items() if kept in space.keys}
-    carries = checkpoint is not None and checkpoint.kind == "folder" and output.kind == "model"
     return PlannedOutput(
         name=output.name or "model",
         tensors=tensors,
         tied=tied,
-        template=template.input if carries or (tied and checkpoint is not None and checkpoint.kind == "memory") else -1,
-        layers=_new_layer_count(space, checkpoint, output.place) if carries else None,
-        config=changes if carries else {},
+        template=template.input if carried or (tied and checkpoint and checkpoint.kind == "memory") else -1,
+        layers=layers,
+        config=changes if carried else {},
         adapter=_adapter(output.node, checkpoint) if output.kind == "lora" else None,
     )
 
@@ -64,13 +65,15 @@ def _kept(inputs: Sequence[Checkpoint]) -> str:
     return f"select({fixes.some_of(names)}, ...)"
 
 
-def _new_layer_count(space: Space, checkpoint: Checkpoint | None, place: SourcePlace) -> int | None:
-    """The result's layer count where the recipe changed it. Raises `layer-gap`."""
-    if checkpoint is None:
-        return None
+def _new_layer_count(space: Space, checkpoint: Checkpoint, place: SourcePlace) -> int | None:
+    """The result's layer count where the recipe changed it, and the names tell it. Raises `layer-gap`."""
     _check_gaps(space, checkpoint, place)
-    before = max((where[2] for where in layer_map(checkpoint.tensors).values() if where is not None), default=0)
+    spots = layer_map(checkpoint.tensors)
+    before = max((where[2] for where in spots.values() if where is not None), default=0)
     now = layer_count(space)
+    # No layers are left only where all that is left lay outside them: other names may count theirs in another way.
+    all_outside = all(spots.get(name, ("", 0, 0)) is None for name in space.keys)
+    return now if now != before and (now or all_outside) else None
     return now if now not in (0, before) else None
 
 
