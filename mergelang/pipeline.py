@@ -24,7 +24,7 @@ from mergelang.plan.model import Plan
 from mergelang.plan.spaces import spaces
 from mergelang.problem import Problem
 from mergelang.recipe_text import read_recipe
-from mergelang.span import SourceText
+from mergelang.span import Place, SourceText, Span
 from mergelang.syntax.parse import parse_recipe
 from mergelang.syntax.tree import Module
 
@@ -104,7 +104,13 @@ def plan(compiled: Compiled, inputs: Sequence[Checkpoint], request: Request | No
         check_limits(compiled.written, found)
         text, digest = compiled.source.text, compiled.digest
         made = build_plan(compiled.graph, inputs, request or Request(), text, digest, compiled.written)
-    return msgspec.structs.replace(made, references=papers_of(compiled.lowered.world.methods))
+    merges = tuple(_written_at(output.place) for output in compiled.written.outputs)
+    return msgspec.structs.replace(made, references=papers_of(compiled.lowered.world.methods), merges=merges)
+
+
+def _written_at(place: Place) -> tuple[int, int]:
+    assert isinstance(place, Span)  # an imported file's merges are left alone
+    return place.start, place.end
 
 
 def _no_merge(compiled: Compiled) -> Problem:

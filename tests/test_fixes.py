@@ -334,6 +334,8 @@ def test_a_result_beyond_the_range_is_saved_in_the_dtype_that_is_said(
     recipe = ml.compile("a + 10 * (a - b)", **models)
     with pytest.raises(Problem) as caught:
         recipe.tensors()
+    assert isinstance(caught.value.place, Span)
+    assert caught.value.place.text == "a + 10 * (a - b)"
     assert caught.value.fix == f"--dtype {fix.dtype}" + (f" --precision {fix.precision}" if fix.precision else "")
     (merged,) = recipe.tensors(fix).values()
     torch.testing.assert_close(merged["w"].double(), 11 * models["a"]["w"].double(), rtol=1e-2, atol=0)

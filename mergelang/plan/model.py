@@ -250,6 +250,7 @@ class Plan(Data, frozen=True):
     programs: tuple[Program, ...]
     stages: tuple[Stage, ...]
     references: tuple[str, ...] = ()  # the papers that the recipe's methods rest on, as text
+    merges: tuple[tuple[int, int], ...] = ()  # from where to where in the recipe's text each output's value is written
     precision: Precision = "F32"
     allow_nonfinite: bool = False
     budget: Budget = Budget()

@@ -7,9 +7,9 @@ import torch
 from mergelang.catalog import DTYPE_BITS
 from mergelang.formats.dtypes import to_float
 from mergelang.formats.protocols import Source
-from mergelang.plan.model import Leaf, Precision, Store
+from mergelang.plan.model import Leaf, Plan, Store
 from mergelang.problem import Problem
-from mergelang.span import FileSpot
+from mergelang.span import FileSpot, Place, SourceText, Span
 
 _COUNTING_BLOCK = 1 << 20  # weights
 
@@ -41,19 +41,26 @@ def _not_finite(source: Source, leaf: Leaf, elements: int, count: int, first: in
     return Problem("not-finite", message, place, fix="mergelang run --allow-nonfinite RECIPE")
 
 
-def overflow(store: Store, precision: Precision) -> Problem:
-    """Problem `overflow`: a result lies outside what the output's dtype can hold."""
+def overflow(store: Store, plan: Plan) -> Problem:
+    """Problem `overflow`, at the merge of the recipe: a result lies outside what the output's dtype can hold."""
     message = (
         f'The result for "{store.tensor}" holds weights beyond the range of {store.dtype}, '
         "although the inputs are finite. Saving it would turn them into infinity or NaN."
     )
     if store.dtype == "F16" or DTYPE_BITS[store.dtype] < 16:
         fix = "--dtype BF16"
-    elif store.dtype == precision == "F64":
+    elif store.dtype == plan.precision == "F64":
         fix = "a smaller coefficient: no dtype holds larger numbers"
     else:
         fix = "--dtype F64 --precision F64"
-    return Problem("overflow", message, FileSpot("the output", store.tensor), fix=fix)
+    return Problem("overflow", message, _merge_of(plan, store), fix=fix)
+
+
+def _merge_of(plan: Plan, store: Store) -> Place:
+    """Where the recipe says what the output is; the output itself where the plan does not tell."""
+    if not plan.merges:
+        return FileSpot("the output", store.tensor)
+    return Span(SourceText("the recipe", plan.recipe), *plan.merges[store.output])
 
 
 def buffers_differ(sources: list[Source], first: Leaf, other: Leaf) -> Problem:

@@ -69,7 +69,7 @@ class PieceBytes:
             self._check_inputs()
         if self._overflowed:
             job = self._piece.job
-            raise overflow(job.task.stores[min(self._overflowed)], job.context.plan.precision)
+            raise overflow(job.task.stores[min(self._overflowed)], job.context.plan)
 
     def _surely_fits(self, flat: Tensor, dtype: str) -> bool:
         """True if the squares add up to less than that of the dtype's largest number: then each is within range.
