@@ -162,6 +162,13 @@ def test_a_method_can_be_stepped_through_a_list_as_the_message_says() -> None:
     ("recipe", "part", "fix"),
     [
         ("slerp(0.5, a, b)", "0.5", "t = 0.5"),
+        ("slerp(a, b, c)", "slerp(a, b, c)", "fold(slerp, [a, b, c])"),
+        (
+            "c + trim(density = 10%, a - c, b - c)",
+            "trim(density = 10%, a - c, b - c)",
+            "trim(density = 10%, [a - c, b - c])",
+        ),
+        ("c + ties(a - c, b - c)", "ties(a - c, b - c)", "ties([a - c, b - c])"),
         ("c + ties(0.1, [a - c, b - c])", "0.1", "density = 0.1"),
         ("model_stock([a, b], c)", "c", "model_stock([a, b])"),
         ('if one_of(["a", "b"], "c") == "a" then a else b', '"c"', '"a"'),

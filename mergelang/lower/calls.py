@@ -185,22 +185,36 @@ def apply_to(world: World, function: Function, values: list[Value], span: Span, 
 def _too_many(
     world: World, call: tree.Call, function: Function, argument: tree.Argument, subjects: list[tree.Param]
 ) -> Exception:
-    options = [param.name for param in function.params if param.default is not None]
     argument = next((a for a in call.arguments if a.name is None and isinstance(a.value, tree.Number)), argument)
-    count = len(subjects)
-    takes = f"`{call.function}` takes {_counted(count)} by place ({', '.join(p.name for p in subjects)})"
-    takes_list = len(subjects) == 1 and subjects[0].type is not None and subjects[0].type.depth == 1
-    if takes_list and not any(isinstance(a.value, tree.ListOf | tree.Number) for a in call.arguments if a.name is None):
-        given = ", ".join(a.value.span.text for a in call.arguments if a.name is None)
-        return world.maker.problem(
-            "wrong-number", f"{takes}, a list.", argument.span, fix=f"{call.function}([{given}])"
-        )
-    if options:
-        option = _option_for(function, argument)
-        fix = f"{option} = {argument.value.span.text}" if option else without(call, _beyond(call, count))
+    takes = f"`{call.function}` takes {_counted(len(subjects))} by place ({', '.join(p.name for p in subjects)})"
+    if option := _option_for(function, argument):
+        fix = f"{option} = {argument.value.span.text}"
         return world.maker.problem("option-by-place", f"{takes}; options are given by name.", argument.span, fix=fix)
-    fix = without(call, _beyond(call, count))
+    how, several = _of_several(call, function, subjects)
+    if several:
+        return world.maker.problem("wrong-number", f"{takes}{how}.", call.span, fix=several)
+    fix = without(call, _beyond(call, len(subjects)))
     return world.maker.problem("wrong-number", f"{takes}, and this is one too many.", argument.span, fix)
+
+
+def _of_several(call: tree.Call, function: Function, subjects: list[tree.Param]) -> tuple[str, str]:
+    """How the method goes with more subjects than it takes, and a call that does so; two empty texts where it does not.
+
+    A list goes where one is taken, or item by item through what takes one; what makes one of two goes through it.
+    """
+    given = [a.value for a in call.arguments if a.name is None]
+    if any(isinstance(value, tree.ListOf | tree.Number | tree.Text) for value in given):
+        return "", ""
+    items = f"[{', '.join(value.span.text for value in given)}]"
+    types = {(param.type.name, param.type.depth) for param in subjects if param.type is not None}
+    match len(subjects), list(types):
+        case 1, [(_, depth)]:
+            options = [a.span.text for a in call.arguments if a.name is not None]
+            how = ", a list" if depth else ", and a list of them one after the other"
+            return how, f"{call.function}({', '.join([*options, items])})"
+        case 2, [kind] if function.result and kind == (function.result.name, function.result.depth):
+            return ", and more of them step by step", f"fold({call.function}, {items})"
+    return "", ""
 
 
 def _beyond(call: tree.Call, count: int) -> list[tree.Argument]:
