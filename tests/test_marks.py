@@ -6,16 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from pasting import over_the_mark
+from told import MODELS, WEIGHTS, marked, told
 
 import mergelang as ml
 from mergelang.lower.settings import Given
 from mergelang.pipeline import compile_text
+from mergelang.plan.build import Request
 from mergelang.problem import Problem
-from mergelang.span import Span
 
 NAMES = ("embed.w", "layers.0.mlp.w", "layers.1.mlp.w", "norm")
-MODELS = {name: {key: torch.ones(2, 2) for key in NAMES} for name in ("base", "A", "B")}
-GIVEN = {name: Given(name) for name in MODELS}
+FAMILY = {name: {key: torch.ones(2, 2) for key in NAMES} for name in ("base", "A", "B")}
+GIVEN = {name: Given(name) for name in FAMILY}
 CHANGES = "let a = A - base\nlet b = B - base\nmerge "
 
 
@@ -56,34 +58,36 @@ CHANGES = "let a = A - base\nlet b = B - base\nmerge "
     ],
 )
 def test_a_fix_is_right_in_the_place_of_the_mark(recipe: str, mark: str, fix: str) -> None:
-    with pytest.raises(Problem) as caught:
-        ml.compile(CHANGES + recipe, **MODELS).plan()
-    place = caught.value.place
-    assert isinstance(place, Span)
-    assert (place.text, caught.value.fix) == (mark, fix)
-    ml.compile(_pasted(place, fix), **MODELS).plan()
+    problem = told(CHANGES + recipe, FAMILY)
+    assert marked(problem) == (mark, fix)
+    ml.compile(over_the_mark(problem), **FAMILY).plan()
 
 
-def _pasted(place: Span, fix: str) -> str:
-    """The recipe with the fix over the mark; one that repeats the call around the mark goes over that."""
-    text = place.source.text
-    start, end = place.start, place.end
-    called = text.rfind(f"{fix.partition('(')[0]}(", 0, start) if "(" in fix else -1
-    if called >= 0:
-        start, end = called, text.index(")", end) + 1
-    return text[:start] + fix + text[end:]
+@pytest.mark.parametrize(
+    ("recipe", "mark", "fix"),
+    [
+        ("slerp(0.5, a, b)", "0.5", "t = 0.5"),
+        ("slerp(a, b, c)", "slerp(a, b, c)", "fold(slerp, [a, b, c])"),
+        ("[c + d for d in trim(a - c, b - c)]", "trim(a - c, b - c)", "trim([a - c, b - c])"),
+        ("c + ties(a - c, b - c)", "ties(a - c, b - c)", "ties([a - c, b - c])"),
+        ("c + ties(0.1, [a - c, b - c])", "0.1", "density = 0.1"),
+        ("c + model_stock([a - c, b - c], c)", "c", "model_stock([a - c, b - c])"),
+        ('if one_of(["a", "b"], "c") == "a" then a else b', '"c"', '"a"'),
+    ],
+)
+def test_what_stands_in_a_wrong_place_is_marked_and_named(recipe: str, mark: str, fix: str) -> None:
+    problem = told(recipe)
+    assert marked(problem) == (mark, fix)
+    ml.compile(over_the_mark(problem), **MODELS).plan()
 
 
 def test_what_a_sum_adds_before_a_frame_goes_through_the_frame() -> None:
-    with pytest.raises(Problem) as caught:
-        ml.compile(CHANGES + "base + a + lines(base)", **MODELS)
-    assert caught.value.fix == "a + lines(base)"
+    assert told(CHANGES + "base + a + lines(base)", FAMILY).fix == "a + lines(base)"
 
 
 def test_no_fix_takes_a_model_from_itself_under_another_name() -> None:
-    with pytest.raises(Problem) as caught:
-        ml.compile("let base = X\nlet tuned = Y\nmerge base + ties([base])", X=MODELS["base"], Y=MODELS["A"])
-    assert caught.value.fix == "tuned - base"
+    models = {"X": FAMILY["base"], "Y": FAMILY["A"]}
+    assert told("let base = X\nlet tuned = Y\nmerge base + ties([base])", models).fix == "tuned - base"
 
 
 def test_a_fault_in_an_imported_file_is_placed_there(tmp_path: Path) -> None:
@@ -94,13 +98,76 @@ def test_a_fault_in_an_imported_file_is_placed_there(tmp_path: Path) -> None:
 
 
 def test_a_default_of_the_wrong_type_is_marked_alone() -> None:
-    with pytest.raises(Problem) as caught:
-        ml.compile("def f(x: Delta = A) -> Delta = x\nmerge base + f()", **MODELS)
-    assert isinstance(caught.value.place, Span)
-    assert (caught.value.place.text, caught.value.fix) == ("A", "A - base")
+    problem = told("def f(x: Delta = A) -> Delta = x\nmerge base + f()", FAMILY)
+    assert marked(problem) == ("A", "A - base")
 
 
 def test_tensors_that_each_side_lacks_are_dropped_from_both() -> None:
+    problem = told(CHANGES + 'base + rename("layers.**", "h.**", a)', FAMILY)
+    assert problem.fix == 'drop("layers.**", ...)\ndrop("h.**", ...)'
+
+
+@pytest.mark.parametrize("sum_", ["1/3*a + 1/3*b + 0.333*c", "0.3333333*a + 0.3333333*b + 0.3333333*c", "a + b/3 + c"])
+def test_weights_are_divided_by_their_exact_total(sum_: str) -> None:
+    problem = told(sum_)
+    assert problem.slug == "weights-not-one"
+    assert "add up to 1;" not in problem.message
+    (merged,) = ml.compile(problem.fix, **MODELS).tensors(Request(precision="F64")).values()
+    torch.testing.assert_close(merged, WEIGHTS)
+
+
+@pytest.mark.parametrize("recipe", ["fold(max, [a, b])", "first"])
+def test_a_method_of_the_language_is_not_said_to_be_missing(recipe: str) -> None:
+    problem = told(recipe)
+    assert problem.slug == "unknown-name"
+    assert "There is no name" not in problem.message
+
+
+def test_a_method_can_be_stepped_through_a_list_as_the_message_says() -> None:
+    fix = told("fold(max, [a - c, b - c])").fix.split("\n")[-1].replace("items", "[a - c, b - c]")
+    (merged,) = ml.compile(f"c + ({fix})", **MODELS).tensors().values()
+    torch.testing.assert_close(merged, WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "slug", "mark", "fix"),
+    [
+        ("c + sce([])", "empty-list", "[]", "[a - c, b - c]"),
+        ("c + model_stock([a - c])", "empty-list", "[a - c]", "[a - c, b - c]"),
+        ("c + dare(p = 1, a - c)", "zero-divisor", "1", "90%"),
+        ("c + dare_ties(p = 1, [a - c])", "zero-divisor", "1", "90%"),
+        ("linear(weights = [1, -1], [a, b])", "zero-divisor", "[1, -1]", "[1 for m in [a, b]]"),
+        ("c + ties(weights = [1, 2], [a - c])", "lengths-differ", "[1, 2]", "[1 for x in [a - c]]"),
+        ('c + ties(elect = "sgn", [a - c])', "unknown-choice", '"sgn"', '"sign"'),
+    ],
+)
+def test_a_fault_inside_a_method_is_one_of_the_option_that_causes_it(
+    recipe: str, slug: str, mark: str, fix: str
+) -> None:
+    problem = told(recipe)
+    assert (problem.slug, *marked(problem)) == (slug, mark, fix)
+    (line,) = problem.also
+    assert str(line).startswith("stdlib/")
+    ml.compile(over_the_mark(problem), **MODELS).plan()
+
+
+def test_a_fault_inside_a_method_is_placed_where_the_recipes_own_def_calls_it() -> None:
+    problem = told("def thinned(x: Delta) -> Delta = dare(p = 1, x)\nmerge c + thinned(a - c)")
+    assert (str(problem.place).split(":")[1:], marked(problem)[0]) == (["1", "43"], "1")
+    assert problem.message.startswith("`p` of `dare` must not make `1 - p` 0")
+
+
+def test_the_second_of_two_merges_gets_another_name() -> None:
+    problem = told("merge a as one merge b as one")
+    assert marked(problem) == ("merge b as one", "merge b as one_1")
+    assert "`one` is taken" in problem.message
+    ml.compile(f"merge a as one {problem.fix}", **MODELS).plan()
+
+
+def test_an_imported_folder_is_no_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "blend.merge").write_text("def blend(x: Delta) -> Delta = 2 * x")
     with pytest.raises(Problem) as caught:
-        ml.compile(CHANGES + 'base + rename("layers.**", "h.**", a)', **MODELS).plan()
-    assert caught.value.fix == 'drop("layers.**", ...)\ndrop("h.**", ...)'
+        compile_text('import "mine"', "recipe", tmp_path)
+    assert caught.value.message == "`mine` is a folder, and an import names a file in it."
+    compile_text(caught.value.fix, "recipe", tmp_path)
