@@ -100,8 +100,7 @@ class Statics:
             if exact is not None:
                 return exact
         attrs = {key: str(value) if isinstance(value, Fraction) else value for key, value in node.attrs}
-        op = "sum" if node.op == "combine" else node.op
-        return apply(op, [as_float(value) for value in values], attrs)  # type: ignore[arg-type]  # attrs of elementwise ops are numbers
+        return apply(node.op, [as_float(value) for value in values], attrs)  # type: ignore[arg-type]  # attrs of elementwise ops are numbers
 
     def arm(self, node: Node, name: str, space: Space) -> int:
         """The arm of a match of numbers that takes the tensor."""
