@@ -8,9 +8,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from mergelang.formats.damage import damaged
+from mergelang.formats.damage import damaged, write_problem
 from mergelang.formats.partial import partial_of
-from mergelang.formats.shard_writer import write_problem
 from mergelang.problem import Problem
 
 LOCK_NAME = "lock"

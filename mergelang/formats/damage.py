@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from mergelang.problem import Problem
 from mergelang.span import FileSpot, Place
@@ -44,6 +45,14 @@ def blocked(path: str, error: OSError, doing: str) -> Problem:
     message = f'This file cannot be {doing}: the system says "{reason}".'
     fix = f"check that the disk is attached and that you may use it: ls -ld {shlex.quote(path)}"
     return damaged(slug, message, path, fix=fix)
+
+
+def write_problem(path: Path, error: OSError) -> Problem:
+    """The Problem for an error of the system while writing to `path`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        message = "The disk has become full while this file was written."
+        return damaged("no-room", message, str(path), fix="make room on this disk, or write to another one")
+    return blocked(str(path), error, "written")
 
 
 def check_within(start: int, count: int, nbytes: int, path: str, tensor: str) -> None:

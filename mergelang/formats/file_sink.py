@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mergelang.catalog import OutTensor
+from mergelang.formats.damage import write_problem
 from mergelang.formats.partial import claim_partial, whole_or_nothing
 from mergelang.formats.rename import rename_new, sync_folder
-from mergelang.formats.shard_writer import ShardWriter, write_problem
+from mergelang.formats.shard_writer import ShardWriter
 from mergelang.formats.shards import Shard, lay_out
 
 

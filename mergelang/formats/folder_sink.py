@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mergelang.catalog import OutTensor
+from mergelang.formats.damage import write_problem
 from mergelang.formats.partial import SUFFIX, claim_partial, whole_or_nothing
 from mergelang.formats.rename import rename_new, sync_folder
 from mergelang.formats.shard_index import INDEX_NAME
-from mergelang.formats.shard_writer import ShardWriter, write_problem
+from mergelang.formats.shard_writer import ShardWriter
 from mergelang.formats.shards import DEFAULT_SHARD_BYTES, Shard, index_of, lay_out, plan_shards
 from mergelang.formats.whole_file import write_whole
 

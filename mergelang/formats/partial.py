@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from mergelang.formats.damage import damaged
-from mergelang.formats.shard_writer import write_problem
+from mergelang.formats.damage import damaged, write_problem
 from mergelang.problem import Problem
 
 SUFFIX = ".partial"

@@ -10,10 +10,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mergelang.formats.damage import blocked, damaged
+from mergelang.formats.damage import blocked, write_problem
 from mergelang.formats.paged_file import PagedFile
 from mergelang.formats.shards import Shard
-from mergelang.problem import Bug, Problem
+from mergelang.problem import Bug
 
 # File systems that cannot reserve room say one of these; the file is then only given its length.
 _CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
@@ -100,14 +100,6 @@ class ShardWriter:
             # pwrite would spill into the next tensor.
             raise ValueError(f"{name}: {data.nbytes} bytes at {start} do not fit into {self._sizes[name]}")
         return held
-
-
-def write_problem(path: Path, error: OSError) -> Problem:
-    """The Problem for an error of the system while writing to `path`."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        message = "The disk has become full while this file was written."
-        return damaged("no-room", message, str(path), fix="make room on this disk, or write to another one")
-    return blocked(str(path), error, "written")
 
 
 def _reserve(descriptor: int, size: int) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mergelang.formats.shard_writer import write_problem
+from mergelang.formats.damage import write_problem
 from mergelang.formats.whole_file import append
 from mergelang.run.hashes import fast_hash
 

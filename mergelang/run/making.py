@@ -8,12 +8,12 @@ from pathlib import Path
 
 from mergelang.catalog import OutTensor
 from mergelang.formats.claim import Claim
+from mergelang.formats.damage import write_problem
 from mergelang.formats.file_sink import FileSink
 from mergelang.formats.folder_sink import FolderSink
 from mergelang.formats.partial import appeared
 from mergelang.formats.protocols import Sink, Source
 from mergelang.formats.rename import rename_new, sync_folder
-from mergelang.formats.shard_writer import write_problem
 from mergelang.plan.model import Plan, PlannedOutput
 from mergelang.run.checked_sink import CheckedSink, tensor_hash
 from mergelang.run.executor import execute
