@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -24,7 +25,7 @@ from mergelang.backends.rows import GATHERS
 from mergelang.backends.scratch import Scratch
 from mergelang.backends.workspace import Views, as_numbers
 from mergelang.plan.grid import Grid
-from mergelang.plan.model import Phase, Program, Step
+from mergelang.plan.model import GapUnit, Phase, Program, Step
 
 
 class Bytes(Protocol):
@@ -35,6 +36,10 @@ class Bytes(Protocol):
 
     def store(self, slot: int, block: Tensor) -> None:
         """Take `block` [rows, cols] as the task's store of that number."""
+
+
+# What one value of a register stands for; where there are matrices, registers have shapes instead of kinds.
+UNITS = {"block": "weights", "row": "rows", "column": "columns"}
 
 
 @dataclass(slots=True)
@@ -50,6 +55,7 @@ class Frame:
     scratch: Scratch
     grid: Grid
     shares: Sequence[Streaming | None]  # per fold what gathers it; None for a scalar one, or one found already
+    gaps: dict[GapUnit, int | Tensor] = field(default_factory=dict)  # how often the blocks shown so far met each
 
 
 Action = Callable[[Frame], None]
@@ -162,14 +168,22 @@ class _Binder:
         return (lambda frame: frame.views[kind, slot].flat) if flat else (lambda frame: frame.views[kind, slot].shaped)
 
     def _elementwise(self, step: Step, temps: Sequence[int]) -> Action:
-        flat = self._alike(step.out, *step.args)
-        operands = self._operands(step.out, *step.args)
+        registers = (step.out, *step.args)
+        # What is counted must be in shape: flat memory is padded, and what stands there is none of the tensor's.
+        flat = self._alike(*registers) and "gap" not in step.attrs
+        operands = [self.flat(register) if flat else self.shaped(register) for register in registers]
         if self.kind(step.out) not in {self.kind(arg) for arg in step.args}:
             operands[1] = _widened(operands[1], operands[0])
         operands += [self._temp(self.kind(step.out), slot, flat) for slot in temps]
         if step.op == "pow":
             return _power(operands, scalars.exponent_of(step.attrs["exponent"]))
+        if "gap" in step.attrs:
+            return _counted(KERNELS[step.op].call, operands, self._unit(step))
         return _call(KERNELS[step.op].call, operands)
+
+    def _unit(self, step: Step) -> GapUnit:
+        counted = "directions" if step.op in MATRICES else UNITS.get(self.kind(step.out), "numbers")
+        return int(step.attrs["gap"]), counted
 
     def _sum(self, step: Step) -> list[Action]:
         (first_factor, first), *rest = zip(step.args[::2], step.args[1::2], strict=True)
@@ -218,8 +232,9 @@ class _Binder:
     def _gather(self, step: Step) -> Action:
         operands = [self.shaped(register) for register in (step.out, *step.args)]
         if step.op in MATRICES:
-            attrs = step.attrs
-            return lambda frame: MATRICES[step.op](*(operand(frame) for operand in operands), **attrs)
+            attrs = {key: value for key, value in step.attrs.items() if key != "gap"}
+            made = partial(MATRICES[step.op], **attrs)
+            return _counted(made, operands, self._unit(step)) if "gap" in step.attrs else _call(made, operands)
         line, _, name = step.op.partition("_")
         if line == "tensor":
             operands = [_as_row(operands[0]), *operands[1:-1], _as_row(operands[-1])]
@@ -290,6 +305,16 @@ def _widened(x: Operand, out: Operand) -> Operand:
 def _call(call: Callable[..., object], operands: Sequence[Operand]) -> Action:
     def run(frame: Frame) -> None:
         call(*[operand(frame) for operand in operands])
+
+    return run
+
+
+def _counted(call: Callable[..., int | Tensor], operands: Sequence[Operand], unit: GapUnit) -> Action:
+    """The call, which tells in how many places a rule has decided."""
+
+    def run(frame: Frame) -> None:
+        count = call(*[operand(frame) for operand in operands])
+        frame.gaps[unit] = frame.gaps.get(unit, 0) + count
 
     return run
 

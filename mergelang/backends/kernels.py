@@ -32,30 +32,32 @@ class Kernel:
     arity: int = 1
 
 
-def divide(out: Tensor, x: Tensor, y: Tensor, truth: Tensor, mask: Tensor) -> None:
-    """x / y, and 0 where y is 0."""
+def divide(out: Tensor, x: Tensor, y: Tensor, truth: Tensor, mask: Tensor) -> int | Tensor:
+    """x / y, and 0 where y is 0: in so many places."""
     if y.dim() == 0:
         torch.div(x, y, out=out) if y.item() else out.zero_()
-        return
+        return 0 if y.item() else out.numel()
     if y.device.type == "cpu" and float(y.amin()) > 0:  # a tenth of the cost of making sure weight by weight
         torch.div(x, y, out=out)
-        return
+        return 0
     torch.div(x, y, out=out)
-    if out.device.type != "cpu" or not _clear_few(out, full(y, out), truth):
+    count, cleared = _clear_few(out, full(y, out), truth) if out.device.type == "cpu" else (None, False)
+    if not cleared:
         torch.ne(full(y, out), 0, out=truth)
         keep_where(out, mask_of(truth, mask))
+    return out.numel() - torch.count_nonzero(truth) if count is None else count
 
 
-def _clear_few(out: Tensor, y: Tensor, memory: Tensor) -> bool:
-    """Sets `out` to 0 where y is 0, at half the cost of a mask, if that is nowhere or in few places; else False."""
+def _clear_few(out: Tensor, y: Tensor, memory: Tensor) -> tuple[int, bool]:
+    """In how many places y is 0. If they are few, sets `out` to 0 there, at half the cost of a mask, and says so."""
     zero = memory.view(-1).view(torch.uint8).numpy()[: out.numel()].view(np.bool_)
     np.equal(y.numpy(), 0, out=zero.reshape(tuple(y.shape)))
     count = int(np.count_nonzero(zero))
     if count * FEW > out.numel():
-        return False
+        return count, False
     if count:
         out.view(-1).numpy()[np.flatnonzero(zero)] = 0
-    return True
+    return count, True
 
 
 def square_root(out: Tensor, x: Tensor) -> None:

@@ -6,11 +6,12 @@ One thread each, so that no number of threads changes a bit of a result. `x` and
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-Matrices = Callable[..., None]
+Matrices = Callable[..., Any]  # decompositions say how many directions have no size
 
 # Beyond this condition elimination in float64 has few digits left, whatever the cutoff.
 ROUNDING = 1e-12
@@ -52,16 +53,17 @@ def rows(out: Tensor, x: Tensor, *, first: int) -> None:
     out.copy_(x[first : first + out.shape[0]])
 
 
-def svd(out: Tensor, x: Tensor, *, cutoff: float) -> None:
+def svd(out: Tensor, x: Tensor, *, cutoff: float) -> int:
     """U [m, p], the singular values [1, p] and V [n, p] of the thin decomposition of x [m, n], below each other.
 
     Singular values that are at most `cutoff` times the largest are 0, and so are their vectors. Each column of U has
     its largest entry, the first of equals, above 0: that fixes the signs. NaN and infinity in `x` make all of it NaN.
+    Says how many singular values are 0.
     """
     wide, height = x.double(), x.shape[0]
     if not torch.isfinite(wide).all():
         out.fill_(torch.nan)
-        return
+        return 0
     left, values, right = torch.linalg.svd(wide, full_matrices=False)
     kept = (values > cutoff * values[0]).double()
     signs = _signs(left) * kept
@@ -69,22 +71,24 @@ def svd(out: Tensor, x: Tensor, *, cutoff: float) -> None:
     out[:height].copy_(left)
     out[height].copy_(values * kept)
     out[height + 1 :].copy_(right.T * signs)
+    return int((kept == 0).sum())
 
 
-def eigen(out: Tensor, x: Tensor, *, cutoff: float) -> None:
+def eigen(out: Tensor, x: Tensor, *, cutoff: float) -> int:
     """Q [n, n] and the eigenvalues [1, n] of the symmetric part of x [n, n], below each other; the largest first.
 
-    Eigenvalues whose size is at most `cutoff` times the largest are 0, and so are their vectors. Signs are fixed, and
-    NaN and infinity spread, as in `svd`.
+    Eigenvalues whose size is at most `cutoff` times the largest are 0, and so are their vectors. Signs are fixed,
+    NaN and infinity spread, and zeros are counted, as in `svd`.
     """
     wide = (x.double() + x.double().T) / 2
     if not torch.isfinite(wide).all():
         out.fill_(torch.nan)
-        return
+        return 0
     values, vectors = (part.flip(-1) for part in torch.linalg.eigh(wide))
     kept = (values.abs() > cutoff * values.abs().max()).double()
     out[:-1].copy_(vectors * _signs(vectors) * kept)
     out[-1].copy_(values * kept)
+    return int((kept == 0).sum())
 
 
 def _signs(vectors: Tensor) -> Tensor:
@@ -92,21 +96,22 @@ def _signs(vectors: Tensor) -> Tensor:
     return vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True)).sign().squeeze(0)
 
 
-def solve(out: Tensor, x: Tensor, y: Tensor, *, cutoff: float) -> None:
+def solve(out: Tensor, x: Tensor, y: Tensor, *, cutoff: float) -> int:
     """Of all z [n, k] for which x z comes nearest to y [m, k], the smallest: x [m, n] without what `svd` leaves out.
 
     A square matrix that certainly has nothing to leave out is solved by elimination, in a third of the time.
-    NaN and infinity in `x` make all of it NaN.
+    NaN and infinity in `x` make all of it NaN. Says how many directions it leaves out.
     """
     wide, given = x.double(), y.double()
     if (factors := _factors(wide, cutoff)) is not None:
         out.copy_(torch.linalg.lu_solve(*factors, given))
-        return
+        return 0
     (rows, cols), least = wide.shape, min(wide.shape)
     parts = wide.new_empty(rows + 1 + cols, least)
-    svd(parts, wide, cutoff=cutoff)
+    dropped = svd(parts, wide, cutoff=cutoff)
     left, values, right = parts.split([rows, 1, cols])
     out.copy_((right * torch.where(values == 0, 0.0, 1 / values)) @ (left.T @ given))
+    return dropped
 
 
 def _factors(x: Tensor, cutoff: float) -> tuple[Tensor, Tensor] | None:

@@ -40,11 +40,13 @@ def _facts(made: Plan, disk: Path, expected: Estimate) -> dict[str, object]:
 
     needed, free = _disk(made, disk)
     seconds = {"estimated_seconds": round(expected.seconds, 3)}
-    return {**msgspec.structs.asdict(made.costs), "disk_needed": needed, "disk_free": free, **seconds}
+    gaps = [msgspec.structs.asdict(gap) for gap in made.gaps]
+    return {**msgspec.structs.asdict(made.costs), "disk_needed": needed, "disk_free": free, **seconds, "gaps": gaps}
 
 
 def _page(recipe: str, made: Plan, disk: Path, expected: Estimate) -> str:
-    from mergelang.cli.summary import aligned, count
+    from mergelang.cli.gaps import expected as expected_gaps
+    from mergelang.cli.summary import aligned, count, decomposed
     from mergelang.inspect import size
 
     costs = made.costs
@@ -55,6 +57,7 @@ def _page(recipe: str, made: Plan, disk: Path, expected: Estimate) -> str:
         ("reads", size(costs.bytes_read)),
         ("writes", size(costs.bytes_written)),
         ("computes", f"{count(costs.flops)}, in {made.precision}"),
+        *decomposed(made),
         ("memory", f"at most {size(costs.peak_memory)} beside the program itself"),
         ("disk", f"needs {room}"),
         ("time", f"about {_words(expected.seconds)}, an estimate from rates measured here:"),
@@ -62,7 +65,8 @@ def _page(recipe: str, made: Plan, disk: Path, expected: Estimate) -> str:
         ("", f"computing {_words(expected.computing)} on {made.budget.threads} threads"),
         ("", f"writing {_words(expected.writing)} at {size(round(expected.write_rate))}/s"),
     ]
-    return "\n".join([f"{recipe}  ({made.digest[:16]})", "", *aligned(rows)])
+    gaps = [f"  {line}" for line in expected_gaps(made)]
+    return "\n".join([f"{recipe}  ({made.digest[:16]})", "", *aligned(rows), *([""] if gaps else []), *gaps])
 
 
 def _disk(made: Plan, disk: Path) -> tuple[int, int | None]:

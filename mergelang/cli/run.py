@@ -16,6 +16,7 @@ from mergelang.cli.recipes import SETTINGS, STDIN, Size
 
 if TYPE_CHECKING:
     from mergelang.plan.model import Plan
+    from mergelang.run.gaps import Met
     from mergelang.run.report import RunReport
     from mergelang.run.watch import Watcher
 
@@ -133,11 +134,13 @@ def _stopped(out: Path) -> str:
 
 
 def _words(report: RunReport) -> str:
+    from mergelang.cli.gaps import found
     from mergelang.inspect import size
 
     speed = f", {size(round(report.bytes_read / report.seconds))}/s" if report.seconds > 0 else ""
     lines = [
         f"read {size(report.bytes_read)}, wrote {size(report.bytes_written)} in {report.seconds:.1f} s{speed}",
+        *found(report.gaps),
         *(str(path) for path in report.outputs),
     ]
     return "\n".join(lines)
@@ -151,8 +154,14 @@ def _facts(report: RunReport, plan: Plan) -> dict[str, object]:
         "written": report.bytes_written,
         "seconds": round(report.seconds, 3),
         "sweeps": [round(seconds, 3) for seconds in report.stage_seconds],
+        "gaps": [_gap(met) for met in report.gaps],
         "outputs": [str(path) for path in report.outputs],
     }
+
+
+def _gap(met: Met) -> dict[str, object]:
+    gap = met.gap
+    return {"kind": gap.kind, "text": gap.text, "place": gap.place, "counts": met.counts, "tensors": list(met.tensors)}
 
 
 def _told(problem: object) -> dict[str, object]:

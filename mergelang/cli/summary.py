@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from mergelang.catalog import stored_bytes
 from mergelang.inspect import size
+from mergelang.plan.costs import decompositions
 from mergelang.plan.model import Plan, PlannedInput, PlannedOutput
 
 OPS = ("operations", "thousand operations", "million operations", "billion operations", "trillion operations")
@@ -65,7 +66,14 @@ def _costs(plan: Plan) -> list[str]:
         ("memory", f"at most {size(costs.peak_memory)} beside the program itself"),
         ("work", f"{len(tasks):,} tasks by {made_by}{copied}"),
     ]
-    return ["", *aligned(rows)]
+    return ["", *aligned([*rows, *decomposed(plan)])]
+
+
+def decomposed(plan: Plan) -> list[tuple[str, str]]:
+    """A row on the matrices that are decomposed, where there are any."""
+    counts = [count for count in decompositions(plan) if count]
+    again = f", in {len(counts)} sweeps: factors are as large as the model, and are not kept" if len(counts) > 1 else ""
+    return [("decomposes", f"{sum(counts):,} matrices{again}")] if counts else []
 
 
 def count(number: int) -> str:

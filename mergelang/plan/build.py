@@ -17,6 +17,7 @@ from mergelang.plan import fixes
 from mergelang.plan.classes import Classes
 from mergelang.plan.costs import costs_of
 from mergelang.plan.expressions import Expression, Table, stat_name
+from mergelang.plan.gaps import gaps, unguarded
 from mergelang.plan.grid import ONE_IN, SAMPLE
 from mergelang.plan.levels import feeding, is_model_wide, rounds_of, sweeps
 from mergelang.plan.model import (
@@ -75,7 +76,7 @@ def build_plan(
     named = graph if written is None else written
     told = found if written is None else spaces(written, inputs)
     statics, rounds = Statics(found), ROUNDS
-    table = Table(graph, found, statics, rounds)
+    table = Table(graph, found, statics, rounds, unguarded(graph))
     classes, memory = Classes(graph, found, statics), request.budget.memory
     planner = _Planner(graph, inputs, memory, found, table, classes, rounds, named, told)
     outputs = planned_outputs(named, inputs, told, request.dtype)
@@ -87,6 +88,7 @@ def build_plan(
         outputs=outputs,
         programs=tuple(planner.programs),
         stages=stages,
+        gaps=gaps(graph, planner.programs),
         precision=request.precision or _precision(graph, inputs),
         allow_nonfinite=request.allow_nonfinite,
         budget=request.budget,
@@ -280,7 +282,8 @@ class _Planner:
         """The number of the work's program among the plan's, which tensors that are alike share."""
         spot = (like, id(work.space), tuple(work.jobs))
         if spot not in self._compiled:
-            compiled = compile_program([self._root(job, like, work.space) for job in work.jobs], self.rounds)
+            roots = [self._root(job, like, work.space) for job in work.jobs]
+            compiled = compile_program(roots, self.rounds, self.table.gaps)
             key = msgspec.msgpack.encode(compiled.program)
             if key not in self._numbers:
                 self._numbers[key] = len(self.programs)

@@ -91,3 +91,12 @@ def _flops(op: str, x: tuple[int, int], y: tuple[int, int] = (0, 0)) -> int:
     if op == "solve" and x[0] == x[1]:  # by elimination, which nearly all square matrices allow
         return 2 * x[0] ** 3 + 2 * x[0] * x[0] * y[1]
     return 4 * x[0] * x[1] * least + 8 * least**3
+
+
+def decompositions(plan: Plan) -> list[int]:
+    """How many matrices each sweep decomposes. Factors are not kept, so a later sweep that needs them does it again."""
+    each = [
+        sum(step.op in ("svd", "eigen", "solve") for phase in program.phases for step in phase.steps)
+        for program in plan.programs
+    ]
+    return [sum(each[task.program] for task in stage.tasks) for stage in plan.stages]

@@ -61,6 +61,8 @@ class Table:
     spaces: dict[int, Space | None]
     statics: Statics
     rounds: int  # passes that an exact order statistic takes at this precision
+    unguarded: frozenset[int] = frozenset()  # nodes that count where they meet a gap
+    gaps: dict[int, int] = field(default_factory=dict)  # by the expression's id, the node that says what it means
     _made: dict[object, Expression] = field(default_factory=dict)
     _found: dict[tuple[int, str, int], Expression] = field(default_factory=dict)
     _groups: dict[int, set[str]] = field(default_factory=dict)
@@ -201,8 +203,15 @@ class Table:
             return self._quotient(node, args, name)
         if (found := compared(self, node.op, args)) is not None:
             return found
-        attrs = {key: str(value) for key, value in node.attrs}
-        return self.elementwise(node.op, args, **attrs)
+        made = self.elementwise(node.op, args, **{key: str(value) for key, value in node.attrs})
+        if node.op == made.op == "div" and not number_of(made.args[1]):
+            self.note_gap(made, node)
+        return made
+
+    def note_gap(self, made: Expression, node: Node) -> None:
+        """The expression is to count where it meets the gap that its node has, unless a branch takes care of that."""
+        if node.id in self.unguarded and node.id in self.graph.places:
+            self.gaps.setdefault(id(made), node.id)
 
     def _quotient(self, node: Node, args: list[Expression], name: str) -> Expression:
         """A sum of Models over the sum of its weights. Where these are 0 there is no Model: the run must say so."""

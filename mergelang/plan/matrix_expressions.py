@@ -41,9 +41,12 @@ def matrix_expression(table: Table, node: Node, name: str, space: Space) -> Expr
     if node.op in EIGEN:
         side = shape[1]
         both = table.make("eigen", dense, "block", shape=(side + 1, side), cutoff=_cutoff(node))
+        table.note_gap(both, node)
         return table.make("rows", (both,), kind, shape=shape, first=side if node.op == "eigenvalues" else 0)
     if node.op == "solve":
-        return table.make("solve", dense, kind, shape=shape, cutoff=_cutoff(node))
+        solved = table.make("solve", dense, kind, shape=shape, cutoff=_cutoff(node))
+        table.note_gap(solved, node)
+        return solved
     return table.make(node.op, dense, kind, shape=shape)
 
 
@@ -60,5 +63,6 @@ def _columns(table: Table, node: Node, name: str) -> int:
 def _decomposed(table: Table, node: Node, x: Expression, kind: str, shape: tuple[int, int]) -> Expression:
     rows, cols = x.shape
     svd = table.make("svd", (x,), "block", shape=(rows + 1 + cols, min(rows, cols)), cutoff=_cutoff(node))
+    table.note_gap(svd, node)
     first = {"left_vectors": 0, "singular_values": rows, "right_vectors": rows + 1}[node.op]
     return table.make("rows", (svd,), kind, shape=shape, first=first)

@@ -24,6 +24,7 @@ CHUNK = 65536
 
 Scalar = float | str  # a number, or the name of a model-wide value that an earlier stage computes
 AttrValue = int | float | str
+GapUnit = tuple[int, str]  # a gap by its number, and what is counted there: weights, rows, directions, ...
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Precision = Literal["F32", "F64"]  # what a run computes in
 
@@ -223,6 +224,16 @@ class PlannedOutput(Data, frozen=True):
     adapter: PlannedAdapter | None = None  # where the output is no model but an adapter
 
 
+class Gap(Data, frozen=True):
+    """Where the language may have to answer what mathematics does not: a division by what may be 0, or a decomposition
+    that leaves directions without size out. Steps name it by `number`; `text` and `place` are the recipe's."""
+
+    number: int
+    kind: Literal["division", "directions"]
+    text: str
+    place: str
+
+
 class Budget(Data, frozen=True):
     """What the run may use. Bytes for memory; `block` in weights, rounded to whole chunks; none changes a result."""
 
@@ -251,6 +262,7 @@ class Plan(Data, frozen=True):
     stages: tuple[Stage, ...]
     references: tuple[str, ...] = ()  # the papers that the recipe's methods rest on, as text
     merges: tuple[tuple[int, int], ...] = ()  # from where to where in the recipe's text each output's value is written
+    gaps: tuple[Gap, ...] = ()
     precision: Precision = "F32"
     allow_nonfinite: bool = False
     budget: Budget = Budget()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
@@ -44,15 +44,19 @@ class Compiled:
     stats: tuple[str, ...]
 
 
-def compile_program(roots: Sequence[Root], rounds: int) -> Compiled:
-    """The program that does all the roots' work on one tensor, in as few phases as its statistics allow."""
-    return _Compiler(roots, rounds).compile()
+def compile_program(roots: Sequence[Root], rounds: int, gaps: Mapping[int, int]) -> Compiled:
+    """The program that does all the roots' work on one tensor, in as few phases as its statistics allow.
+
+    `gaps` has by an expression's id the number of the gap that its step is to count.
+    """
+    return _Compiler(roots, rounds, gaps).compile()
 
 
 @dataclass(slots=True)
 class _Compiler:
     roots: Sequence[Root]
     rounds: int
+    gaps: Mapping[int, int]
     order: list[Expression] = field(default_factory=list)
     register: dict[int, int] = field(default_factory=dict)
     leaves: dict[tuple[int, str, str, int], int] = field(default_factory=dict)
@@ -153,7 +157,10 @@ class _Compiler:
         args = tuple(self.register[id(arg)] for arg in e.args)
         if e.op in ("chance", "uniform"):
             return Step(e.op, out, args, {"seed": self._seed((int(e.attr("site")), str(e.attr("tensor"))))})
-        return Step(e.op, out, args, dict(e.attrs) | self._bits(e))
+        return Step(e.op, out, args, dict(e.attrs) | self._bits(e) | self._gap(e))
+
+    def _gap(self, e: Expression) -> dict[str, AttrValue]:
+        return {"gap": self.gaps[id(e)]} if id(e) in self.gaps else {}
 
     def _bits(self, e: Expression) -> dict[str, AttrValue]:
         """What lets a run add the terms of an anchored sum plainly: all of it is rounded to what its terms are."""

@@ -63,6 +63,16 @@ def _merge_of(plan: Plan, store: Store) -> Place:
     return Span(SourceText("the recipe", plan.recipe), *plan.merges[store.output])
 
 
+def not_decomposed(tensor: str) -> Problem:
+    """Problem `not-decomposed`: LAPACK has given up on a matrix."""
+    message = (
+        f'At "{tensor}" the decomposition of a matrix of finite numbers did not converge, which is rare: its numbers '
+        "differ by too many orders of magnitude. Another value can be given there, or what is decomposed be clipped."
+    )
+    fix = f'match name {{ "{tensor}" => mean(changes), else => ... }}'
+    return Problem("not-decomposed", message, FileSpot("the recipe", tensor), fix=fix)
+
+
 def buffers_differ(sources: list[Source], first: Leaf, other: Leaf) -> Problem:
     """Problem `buffers-differ`: a tensor that cannot be merged is not the same in all inputs."""
     one, two = (sources[leaf.input].checkpoint for leaf in (first, other))

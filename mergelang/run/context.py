@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from mergelang.backends.workspace import dtype_of
 from mergelang.formats.protocols import Sink, Source
 from mergelang.plan.footprint import aligned, block_shape, rounded
 from mergelang.plan.memory import excess_bytes, memory_of, usual_bytes
-from mergelang.plan.model import Leaf, Phase, Plan, Program, Store
+from mergelang.plan.model import GapUnit, Leaf, Phase, Plan, Program, Store
 from mergelang.run.buffers import Buffers
 from mergelang.run.carried import carried
 from mergelang.run.gate import Gate
@@ -128,8 +129,11 @@ class Context:
         with self._watching:
             self._watch.wrote(raw.numel())
 
-    def task_done(self, key: str) -> None:
+    def task_done(self, key: str, gaps: Mapping[GapUnit, int] = MappingProxyType({})) -> None:
+        """The tensor is through its stage, and has met these gaps so often."""
         with self._watching:
+            for unit, count in gaps.items():
+                self._watch.met(key, unit, count)
             self._watch.task_done(key)
 
 

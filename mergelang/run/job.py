@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -17,8 +17,9 @@ from mergelang.backends.scratch import Scratch
 from mergelang.catalog import DTYPE_BITS
 from mergelang.plan.footprint import kept_bytes, leaf_bytes
 from mergelang.plan.grid import ONE_IN, SAMPLE, SAMPLED_WHOLE, extent, grid_of
-from mergelang.plan.model import Fold, Step, Task
+from mergelang.plan.model import Fold, GapUnit, Step, Task
 from mergelang.run.context import BoundPhase, Context, regions
+from mergelang.run.gaps import TaskGaps
 from mergelang.run.program_piece import ProgramPiece
 from mergelang.run.statistics import answer, start_fold
 
@@ -38,6 +39,7 @@ class Job:
         self._samples: list[tuple[Fold, Streaming]] = []
         self._again: frozenset[int] | None = None  # the folds that a repeated phase still gathers
         self._waiting = 0
+        self._gaps = TaskGaps()
         self._lock = threading.Lock()
         self._keep = task.resident and len(self.bound.phases) > 1
         self.numbers = Numbers([], [])
@@ -80,9 +82,10 @@ class Job:
             return False
         return self._again is None or number in self._again
 
-    def join(self, shares: Sequence[Streaming | None]) -> None:
-        """Add one piece's statistics."""
+    def join(self, shares: Sequence[Streaming | None], gaps: Mapping[GapUnit, int]) -> None:
+        """Add one piece's statistics, and how often it met gaps."""
         with self._lock:
+            self._gaps.add(gaps)
             for whole, share in zip(self._folds, shares, strict=True):
                 if whole is not None and share is not None:
                     whole.join(share)
@@ -148,6 +151,7 @@ class Job:
         return self._next_phase()
 
     def _answer_phase(self) -> None:
+        self._gaps.passed()
         first = self._again is None
         gathered = [(number, fold, whole) for number, fold, whole in self._gathered() if fold.stat < 0]
         missed = {number for number, fold, whole in gathered if fold.last and not self._answered(fold, whole)}
@@ -208,6 +212,7 @@ class Job:
 
     def _run(self, steps: Sequence[Step]) -> None:
         for step in steps:
+            self._gaps.step(step, self._floats)
             self._floats[step.out] = scalars.apply(step.op, [self._floats[arg] for arg in step.args], step.attrs)
 
     def _finish(self) -> None:
@@ -216,7 +221,7 @@ class Job:
             self.kept = None
         if self._reserved:
             self.context.gate.release(self._reserves)
-        self.context.task_done(self.task.key)
+        self.context.task_done(self.task.key, self._gaps.most)
 
 
 def width(dtype: str) -> int:

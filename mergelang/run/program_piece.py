@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from mergelang.backends.block import Frame, run_block
 from mergelang.backends.folds import Streaming
 from mergelang.catalog import DTYPE_BITS
 from mergelang.plan.footprint import leaf_bytes
+from mergelang.plan.model import GapUnit
+from mergelang.run.complaints import not_decomposed
 from mergelang.run.context import regions
 from mergelang.run.piece_bytes import PieceBytes
 from mergelang.run.worker import Worker
 
 if TYPE_CHECKING:
     from mergelang.run.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """What a piece gathers beside its stores: its share of each statistic, and how often it met which gap."""
+
+    shares: Sequence[Streaming | None]
+    gaps: dict[GapUnit, int | Tensor] = field(default_factory=dict)
 
 
 class ProgramPiece:
@@ -50,29 +62,31 @@ class ProgramPiece:
 
     def compute(self, worker: Worker) -> None:
         job = self.job
-        shares = job.start_folds(self.start)
+        gathered = _Gathered(job.start_folds(self.start))
         with worker.lane.working():
             data = PieceBytes(self, worker)
             for start, stop in job.blocks(self.start, self.stop):
                 job.context.check_stopped()
-                self._block(worker, data, shares, start, stop)
-            for share in shares:
+                self._block(worker, data, gathered, start, stop)
+            for share in gathered.shares:
                 if share is not None:
                     share.settle()
-        data.check(shares)
+        data.check(gathered.shares)
         worker.tidy()
-        if shares:
-            job.join(shares)
+        gaps = {unit: met for unit, count in gathered.gaps.items() if (met := int(count))}
+        if gathered.shares or gaps:
+            job.join(gathered.shares, gaps)
 
-    def _block(
-        self, worker: Worker, data: PieceBytes, shares: Sequence[Streaming | None], start: int, stop: int
-    ) -> None:
+    def _block(self, worker: Worker, data: PieceBytes, gathered: _Gathered, start: int, stop: int) -> None:
         job, bound = self.job, self.phase.bound
         data.show(start, stop)
         views = worker.workspace.views(bound.layout, *job.grid.shape(stop - start))
         numbers = list(job.numbers.floats), list(job.numbers.tensors)
-        scratch = worker.workspace.scratch
-        run_block(bound, Frame(views, *numbers, job.task.seeds, start, data, scratch, job.grid, shares))
+        scratch, shares, gaps = worker.workspace.scratch, gathered.shares, gathered.gaps
+        try:
+            run_block(bound, Frame(views, *numbers, job.task.seeds, start, data, scratch, job.grid, shares, gaps))
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # torch has it, but does not list it
+            raise not_decomposed(job.task.key) from None
 
     def write(self) -> None:
         task = self.job.task

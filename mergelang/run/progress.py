@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from mergelang.escaped import escaped
-from mergelang.plan.model import Stage
+from mergelang.plan.model import GapUnit, Stage
 from mergelang.run.watch import Counter, Watcher
 
 _REPORT_EVERY = 0.2  # seconds between two JSON lines about bytes
@@ -47,6 +47,9 @@ class ProgressBar:
     def task_done(self, key: str) -> None:
         self._progress.update(self._bar, tensor=escaped(key))
 
+    def met(self, tensor: str, unit: GapUnit, count: int) -> None:
+        return
+
     def finished(self) -> None:
         self._progress.stop()
 
@@ -72,6 +75,9 @@ class JsonLines:
 
     def task_done(self, key: str) -> None:
         self._say("task", key=key)
+
+    def met(self, tensor: str, unit: GapUnit, count: int) -> None:
+        return
 
     def finished(self) -> None:
         self._say("finished", read=self._count.bytes_read, written=self._count.bytes_written)

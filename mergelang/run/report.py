@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mergelang.plan.model import Stage
+from mergelang.plan.model import Gap, GapUnit, Stage
+from mergelang.run.gaps import Met, RunGaps
 from mergelang.run.watch import Watcher
 
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """Bytes and seconds of a run, and where its outputs are. `stage_seconds` has one entry per sweep."""
+    """Bytes and seconds of a run, where its outputs are, and the gaps that it came to.
+
+    `stage_seconds` has one entry per sweep. A run that was gone on with tells what it did itself.
+    """
 
     bytes_read: int
     bytes_written: int
     seconds: float
     stage_seconds: tuple[float, ...]
     outputs: tuple[Path, ...]
+    gaps: tuple[Met, ...] = ()
 
 
 class Recorder:
@@ -29,6 +35,7 @@ class Recorder:
         self._start = time.monotonic()
         self._starts: list[float] = []
         self._read = self._written = 0
+        self._gaps = RunGaps()
 
     def stage_started(self, number: int, stages: int, stage: Stage) -> None:
         self._starts.append(time.monotonic())
@@ -45,11 +52,16 @@ class Recorder:
     def task_done(self, key: str) -> None:
         self._watch.task_done(key)
 
+    def met(self, tensor: str, unit: GapUnit, count: int) -> None:
+        self._gaps.add(tensor, unit, count)
+        self._watch.met(tensor, unit, count)
+
     def finished(self) -> None:
         self._starts.append(time.monotonic())
         self._watch.finished()
 
-    def report(self, outputs: tuple[Path, ...]) -> RunReport:
-        """The measurements, once the run is finished."""
+    def report(self, outputs: tuple[Path, ...], gaps: Sequence[Gap]) -> RunReport:
+        """The measurements, once the run is finished; `gaps` are those of its plan."""
         spans = tuple(after - before for before, after in zip(self._starts, self._starts[1:], strict=False))
-        return RunReport(self._read, self._written, time.monotonic() - self._start, spans, outputs)
+        seconds = time.monotonic() - self._start
+        return RunReport(self._read, self._written, seconds, spans, outputs, self._gaps.met(gaps))

@@ -74,7 +74,7 @@ def run_plan(
         recorder.finished()
         for source in opened:
             source.close()
-    return recorder.report(tuple(paths))
+    return recorder.report(tuple(paths), plan.gaps)
 
 
 def can_go_on(out: Path) -> bool:

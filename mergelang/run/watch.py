@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from mergelang.plan.model import Stage
+from mergelang.plan.model import GapUnit, Stage
 
 
 class Watcher(Protocol):
@@ -21,6 +21,9 @@ class Watcher(Protocol):
 
     def task_done(self, key: str) -> None:
         """A tensor is through its stage."""
+
+    def met(self, tensor: str, unit: GapUnit, count: int) -> None:
+        """A stage has come to a gap of the plan so often at this tensor."""
 
     def finished(self) -> None:
         """The run is over, well or not; nothing more comes."""
@@ -45,6 +48,9 @@ class Counter:
 
     def task_done(self, key: str) -> None:
         self.tasks.append(key)
+
+    def met(self, tensor: str, unit: GapUnit, count: int) -> None:
+        return
 
     def finished(self) -> None:
         return
