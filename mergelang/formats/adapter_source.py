@@ -67,6 +67,9 @@ class AdapterSource:
         else:
             self._factor(name, start, out)
 
+    def announce(self, name: str, start: int, count: int) -> None:
+        """Nothing to fetch: the factors stay in memory, once read."""
+
     def check_ties(self) -> None:
         """Nothing to compare: an adapter stores no tensor twice."""
 

@@ -6,6 +6,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 
 from mergelang.formats.damage import blocked, damaged
 from mergelang.formats.descriptor import Descriptor
@@ -13,6 +14,8 @@ from mergelang.formats.header import Stamp, stamp_of
 
 # Eight inputs with their shards must stay below the usual limit of 1,024 open files.
 MAX_OPEN = 64
+# Linux fetches no more at one piece of advice than its largest request to the disk, which is rarely below this.
+AHEAD_BYTES = 512 << 10
 
 
 class Descriptors:
@@ -46,6 +49,15 @@ class Descriptors:
             raise damaged("short-read", message, self._paths[file], part, "run again once the file is complete")
         if not same:
             raise self._changed(file)
+
+    def announce(self, file: int, offset: int, count: int) -> None:
+        """Ask the system to have so many bytes of file number `file` at hand, and do not wait for them."""
+        if not hasattr(os, "posix_fadvise"):
+            return
+        number = self._descriptor(file).number
+        for start in range(offset, offset + count, AHEAD_BYTES):
+            with suppress(OSError):  # advice that is not taken costs time only
+                os.posix_fadvise(number, start, min(AHEAD_BYTES, offset + count - start), os.POSIX_FADV_WILLNEED)
 
     def close(self) -> None:
         """Let go of every file; a read in another thread still finishes."""

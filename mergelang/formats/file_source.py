@@ -27,6 +27,11 @@ class FileSource:
         """Fill `buffer` with the bytes of tensor `name` from its byte `start` on. Safe to call from several threads."""
         self._read(self.checkpoint.tensors[name], start, buffer)
 
+    def announce(self, name: str, start: int, count: int) -> None:
+        """Let the system fetch so many bytes of tensor `name` from byte `start` on, while others are computed."""
+        info = self.checkpoint.tensors[name]
+        self._files.announce(info.file, info.offset + start, count)
+
     def check_ties(self) -> None:
         """Compare every tied tensor that is stored again with the one it repeats.
 

@@ -41,6 +41,9 @@ class MemorySource:
         if size:
             torch.frombuffer(buffer, dtype=torch.uint8).copy_(flat[start : start + size])
 
+    def announce(self, name: str, start: int, count: int) -> None:
+        """Nothing to fetch: it is in memory."""
+
     def check_ties(self) -> None:
         """Nothing to compare: tied tensors in memory are one and the same."""
 

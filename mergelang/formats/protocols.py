@@ -19,6 +19,9 @@ class Source(Protocol):
         Raises Problem `short-read` when the file ends before the buffer is full.
         """
 
+    def announce(self, name: str, start: int, count: int) -> None:
+        """Hear that so many bytes of tensor `name` will be read soon, from byte `start` on. Called by one thread."""
+
     def check_ties(self) -> None:
         """Read both ends of every tie that is stored twice; raises Problem `broken-tie` where their bytes differ."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from mergelang.catalog import Checkpoint, stored_bytes
+from mergelang.plan.footprint import kept_leaves, leaves_of
 from mergelang.plan.grid import extent, grid_of
 from mergelang.plan.memory import memory_of
 from mergelang.plan.model import Costs, Leaf, Plan, Program, Task
@@ -30,14 +31,15 @@ def costs_of(plan: Plan, inputs: Sequence[Checkpoint]) -> Costs:
 
 def _task_reads(task: Task, program: Program, inputs: Sequence[Checkpoint]) -> int:
     sizes = [_leaf_reads(leaf, inputs) for leaf in task.leaves]
-    if task.resident and len(program.phases) > 1:
-        return sum(sizes)
+    stay, kept = set(kept_leaves(task, program)), set[int]()
     weights = math.prod(task.shape)
     sampled = _sampled(task.shape, program.reach)
     read = 0
     for phase in program.phases:
-        for leaf in {int(step.attrs["leaf"]) for step in phase.steps if step.op == "load"}:
-            read += sizes[leaf] * sampled // weights if phase.sampled and weights else sizes[leaf]
+        loaded = leaves_of(phase) - kept
+        whole = sum(sizes[leaf] for leaf in loaded)
+        read += sum(sizes[leaf] * sampled // weights for leaf in loaded) if phase.sampled and weights else whole
+        kept |= set() if phase.sampled else loaded & stay
     return read
 
 

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 
 from mergelang.catalog import DTYPE_BITS
 from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT, SAMPLE, WHOLE, extent
-from mergelang.plan.model import CHUNK, Leaf, Phase, Program, Step, Task
+from mergelang.plan.model import CHUNK, Leaf, Phase, Program, Step, Store, Task
 
 # The most temporaries that a step needs beside its result.
 MOST_TEMPS = 2
 # Flat memory is padded to whole vectors of this many numbers.
 VECTOR = 64
+# Bytes of a weight as it is read, at most: a worker holds a block of them.
+RAW_WIDTH = 8
 # The scratch memory of a worker, in numbers per weight of a block: random words, sizes, sums in float64, and choices.
 SCRATCH_NUMBERS = 7
 # Fresh bytes per weight while a statistic within the block is taken: copies in float64, sorted values, their places.
@@ -94,10 +96,20 @@ def block_shape(shape: tuple[int, ...], reach: str, block: int) -> tuple[int, in
 
 def kept_bytes(task: Task, program: Program) -> int:
     """What a task holds from its first piece to its last: inputs that stay, and statistics that are under way."""
-    stays = task.resident and len(program.phases) > 1
-    sizes = [aligned(leaf_bytes(task, leaf)) for leaf in task.leaves] if stays else []
+    sizes = [aligned(leaf_bytes(task, task.leaves[leaf])) for leaf in kept_leaves(task, program)]
     most = max((orders(phase) for phase in program.phases), default=0)
     return (rounded(sum(sizes)) if sizes else 0) + most * order_bytes(math.prod(task.shape))
+
+
+def kept_leaves(task: Task, program: Program) -> list[int]:
+    """The leaves of a resident task that more than one phase reads in full: from the first of these on they stay."""
+    read = Counter(leaf for phase in program.phases if not phase.sampled for leaf in leaves_of(phase))
+    return sorted(leaf for leaf, times in read.items() if times > 1) if task.resident else []
+
+
+def leaves_of(phase: Phase) -> set[int]:
+    """The leaves that the phase loads."""
+    return {int(step.attrs["leaf"]) for step in phase.steps if step.op == "load"}
 
 
 def order_bytes(weights: int) -> int:
@@ -123,18 +135,34 @@ def orders(phase: Phase) -> int:
 
 def piece_weights(task: Task, program: Program, block: int, piece_bytes: int) -> int:
     """The most weights of a task that travel together: whole blocks of about `piece_bytes`."""
-    per_weight = sum(DTYPE_BITS[leaf.dtype] // 8 for leaf in task.leaves) + 1
     weights = max(1, math.prod(block_shape(task.shape, program.reach, block)))
-    return min(math.prod(task.shape), max(1, piece_bytes // per_weight // weights) * weights)
+    return min(math.prod(task.shape), max(1, piece_bytes // bytes_per_weight(task) // weights) * weights)
 
 
-def piece_buffer(task: Task, program: Program, weights: int) -> int:
-    """The bytes of a piece of so many weights, read and to be written."""
+def bytes_per_weight(task: Task) -> int:
+    """What a weight of the task takes in its inputs, and at least one."""
+    return sum(DTYPE_BITS[leaf.dtype] // 8 for leaf in task.leaves) or 1
+
+
+def piece_buffer(task: Task, weights: int, staged: bool) -> int:
+    """The bytes of a piece of so many weights that are to be written, and those read where a device is sent them."""
     sizes = [weights * DTYPE_BITS[store.dtype] // 8 for store in task.stores]
-    if not (task.resident and len(program.phases) > 1):
-        sizes += [leaf_bytes(task, leaf, weights) for leaf in task.leaves]
+    sizes += [leaf_bytes(task, leaf, weights) for leaf in task.leaves] if staged else []
     total = sum(map(aligned, sizes))
     return rounded(total) if total else 0
+
+
+def raw_bytes(task: Task, weights: int) -> int:
+    """The bytes of a block of so many weights as one leaf is read."""
+    return max((leaf_bytes(task, leaf, weights) for leaf in task.leaves), default=0)
+
+
+def stretch_of(part: Leaf | Store, start: int, stop: int) -> tuple[int, int]:
+    """First byte and count of what a leaf or a store has of weights `start` to `stop`; a matrix is read as a whole."""
+    width = DTYPE_BITS[part.dtype] // 8
+    if isinstance(part, Leaf) and part.weights >= 0:
+        return 0, part.weights * width
+    return start * width, (stop - start) * width
 
 
 def leaf_bytes(task: Task, leaf: Leaf, weights: int | None = None) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from mergelang.plan.model import CHUNK
 
@@ -59,16 +60,9 @@ class Grid:
         """The largest whole number of chunks that has at most this many weights, and one chunk at least."""
         return max(1, weights // self.chunk) * self.chunk
 
-    def stretches(self) -> list[tuple[int, int]]:
+    def stretches(self) -> Sequence[tuple[int, int]]:
         """The parts of the tensor that a sample looks at: whole rows, evenly spread; all of a small tensor."""
-        if self.size <= SAMPLED_WHOLE or self.chunk >= self.size:
-            return [(0, self.size)] if self.size else []
-        unit = self.cols if self.rows > 1 else 1
-        count = max(1, min(MOST_STRETCHES, self.size // (ONE_IN * STRETCH)))
-        # Always the same share of a tensor, so that a sample of the whole model is a fair one.
-        length = max(1, self.size // (ONE_IN * count * unit)) * unit
-        starts = [(2 * i + 1) * self.size // (2 * count) // unit * unit for i in range(count)]
-        return [(start, min(start + length, self.size)) for start in dict.fromkeys(starts)]
+        return _stretches(self)
 
     def shape(self, weights: int) -> tuple[int, int]:
         """Rows and columns of a block of this many weights."""
@@ -92,3 +86,15 @@ def grid_of(shape: tuple[int, ...], reach: str) -> Grid:
     if len(shape) < 2:
         return Grid(rows, cols, max(1, cols) if reach == "row" else CHUNK)
     return Grid(rows, cols, max(1, CHUNK // max(1, cols)) * max(1, cols))
+
+
+@cache  # asked for every piece of a sample, and tensors of few shapes
+def _stretches(grid: Grid) -> Sequence[tuple[int, int]]:
+    if grid.size <= SAMPLED_WHOLE or grid.chunk >= grid.size:
+        return ((0, grid.size),) if grid.size else ()
+    unit = grid.cols if grid.rows > 1 else 1
+    count = max(1, min(MOST_STRETCHES, grid.size // (ONE_IN * STRETCH)))
+    # Always the same share of a tensor, so that a sample of the whole model is a fair one.
+    length = max(1, grid.size // (ONE_IN * count * unit)) * unit
+    starts = ((2 * i + 1) * grid.size // (2 * count) // unit * unit for i in range(count))
+    return tuple((start, min(start + length, grid.size)) for start in dict.fromkeys(starts))

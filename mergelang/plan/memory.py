@@ -1,7 +1,7 @@
 """How a run divides its memory, and the most that it takes: worked out from the plan, and obeyed by the run.
 
-What every worker needs comes first, then buffers that are kept to be used again; the rest is for pieces of tensors on
-their way, counted when they are let in.
+What every worker needs comes first; the rest is for tensors that stay in memory and for pieces of others on their way,
+counted when they are let in. What was lent to these is kept to be used again.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import msgspec
 
 from mergelang.catalog import stored_bytes
 from mergelang.plan.footprint import (
+    RAW_WIDTH,
     SCRATCH_NUMBERS,
-    aligned,
     block_bytes,
     block_shape,
     gather_bytes,
@@ -25,6 +25,7 @@ from mergelang.plan.footprint import (
     order_bytes,
     piece_buffer,
     piece_weights,
+    raw_bytes,
     rounded,
     share_bytes,
 )
@@ -34,7 +35,9 @@ from mergelang.plan.model import Plan, Program, Task
 PIECE_BYTES = 4 << 20
 # Pieces of small tensors travel together, so that a hand-over between threads is paid for once.
 BATCH_PIECES = 32
-KEPT_BUFFERS = 16 * PIECE_BYTES
+# A piece of a copied tensor; a worker holds what it is compared with, and it as floats.
+COPY_BYTES = 1 << 19
+COPY_SCRATCH = COPY_BYTES * (1 + 8)
 # What a run takes whatever it computes: threads, hashes of the inputs, the allocator's own, libraries that wake up.
 BASE_BYTES = 40 << 20
 # The plan's parts as objects, with the state of each task and each step's kernel.
@@ -59,7 +62,8 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """`fixed` bytes are taken whatever is read; `buffers` are kept for use again; `pieces` may be under way at once."""
+    """`fixed` bytes are taken whatever is read; `pieces` may be under way at once, of which `buffers` are kept for use
+    again."""
 
     fixed: int
     buffers: int
@@ -77,14 +81,15 @@ def memory_of(plan: Plan) -> Memory:
     needs = [list(_needs(plan, number, piece_bytes)) for number in range(len(plan.stages))]
     largest = max((need for stage in needs for need in stage), key=lambda need: need.total, default=None)
     piece = max((need.piece for stage in needs for need in stage), default=0)
-    workers = budget.threads * _worker_bytes(plan, piece_bytes, itemsize)
+    workers = budget.threads * _working_bytes(plan, piece_bytes, itemsize)
     fixed = BASE_BYTES + workers + _table_bytes(plan) + _adapter_bytes(plan)
     left = max(0, budget.memory - fixed - piece)
-    buffers = min(KEPT_BUFFERS, left // 4)
     demand = max((_demand(stage, flight, piece_bytes) for stage in needs), default=0)
-    pieces = min(left - buffers, demand)
+    pieces = min(left, demand)
+    # What is kept for use again leaves room for the registers of the workers' unusually large blocks.
+    buffers = max(0, pieces - budget.threads * piece)
     under_way = max(pieces, largest.total if largest else 0) + piece
-    return Memory(fixed, buffers, max(1, pieces), piece_bytes, fixed + min(buffers, pieces) + under_way, largest)
+    return Memory(fixed, buffers, max(1, pieces), piece_bytes, fixed + under_way, largest)
 
 
 def least_memory(plan: Plan) -> int:
@@ -108,11 +113,18 @@ def usual_bytes(plan: Plan) -> int:
     return registers + SCRATCH_NUMBERS * block * itemsize
 
 
-def excess_bytes(plan: Plan, program: Program, number: int, shape: tuple[int, int], usual: int) -> int:
-    """What a block of this shape needs in phase `number` beyond the `usual` registers."""
-    itemsize = ITEMSIZE[plan.precision]
+def worker_bytes(plan: Plan) -> int:
+    """What a worker may hold from piece to piece: twice the usual registers, and bytes on their way."""
+    return 2 * usual_bytes(plan) + RAW_WIDTH * plan.budget.block + COPY_SCRATCH + (1 << 20)
+
+
+def register_bytes(plan: Plan, task: Task, number: int, usual: int) -> int:
+    """What a block of the task takes in phase `number` of registers and as bytes, beyond what every worker has."""
+    program, itemsize, block = plan.programs[task.program], ITEMSIZE[plan.precision], plan.budget.block
+    shape = block_shape(task.shape, program.reach, block)
     scratch = SCRATCH_NUMBERS * shape[0] * shape[1] * itemsize
-    return max(0, block_bytes(program, program.phases[number], shape, itemsize) + scratch - usual)
+    excess = max(0, block_bytes(program, program.phases[number], shape, itemsize) + scratch - usual)
+    return excess + max(0, raw_bytes(task, math.prod(shape)) - RAW_WIDTH * block)
 
 
 def _needs(plan: Plan, number: int, piece_bytes: int) -> Iterator[Need]:
@@ -128,19 +140,17 @@ def _needs(plan: Plan, number: int, piece_bytes: int) -> Iterator[Need]:
         yield Need(task.key, f"`{task.key}` {what}", *sizes)
     for copy in stage.copies:
         nbytes = stored_bytes(math.prod(copy.shape), copy.leaf.dtype)
-        parts = 1 + len(copy.same)
-        each = max(1, piece_bytes // parts)
-        piece = rounded(parts * aligned(min(each, nbytes)))
-        yield Need(copy.store.tensor, f"copying `{copy.store.tensor}`", 0, piece, -(-nbytes // each))
+        piece = rounded(min(COPY_BYTES, nbytes))
+        yield Need(copy.store.tensor, f"copying `{copy.store.tensor}`", 0, piece, -(-nbytes // COPY_BYTES))
 
 
 def _task_need(plan: Plan, task: Task, piece_bytes: int, usual: int) -> tuple[int, int, int]:
-    program, block = plan.programs[task.program], plan.budget.block
-    shape = block_shape(task.shape, program.reach, block)
-    excess = max((excess_bytes(plan, program, phase, shape, usual) for phase in range(len(program.phases))), default=0)
-    weights = piece_weights(task, program, block, piece_bytes)
+    program = plan.programs[task.program]
+    weights = piece_weights(task, program, plan.budget.block, piece_bytes)
+    excess = max((register_bytes(plan, task, phase, usual) for phase in range(len(program.phases))), default=0)
+    buffer = piece_buffer(task, weights, staged=plan.budget.device != "cpu")
     pieces = -(-math.prod(task.shape) // max(1, weights))
-    return kept_bytes(task, program), piece_buffer(task, program, weights) + excess, pieces
+    return kept_bytes(task, program), buffer + excess, pieces
 
 
 def _described(program: Program, task: Task) -> str:
@@ -152,8 +162,8 @@ def _described(program: Program, task: Task) -> str:
     return f"of {shape}{why}"
 
 
-def _worker_bytes(plan: Plan, piece_bytes: int, itemsize: int) -> int:
-    """Registers, which may be twice the usual ones before they are given back, and a share of the statistics."""
+def _working_bytes(plan: Plan, piece_bytes: int, itemsize: int) -> int:
+    """What a worker holds, with fresh memory of a statistic and a share of the statistics."""
     block = plan.budget.block
     weights: dict[int, int] = {}
     for stage in plan.stages:
@@ -163,7 +173,7 @@ def _worker_bytes(plan: Plan, piece_bytes: int, itemsize: int) -> int:
     shares = (share_bytes(plan.programs[number], itemsize, count) for number, count in weights.items())
     phases = [phase for program in plan.programs for phase in program.phases]
     gathers = max((gather_bytes(phase, block, itemsize) for phase in phases), default=0)
-    return 2 * usual_bytes(plan) + (1 << 20) + gathers + max(shares, default=0)
+    return worker_bytes(plan) + gathers + max(shares, default=0)
 
 
 def _table_bytes(plan: Plan) -> int:

@@ -128,7 +128,8 @@ class Store(Data, frozen=True):
 class Task(Data, frozen=True):
     """One program run on one tensor. `key` names it in progress and errors.
 
-    `resident` says that the leaves' bytes stay in memory between the phases; otherwise each phase reads them again.
+    `resident` says that leaves which several phases read in full stay in memory between these; otherwise each phase
+    reads them again.
     `check` lists the leaves that no earlier task has read: these are checked for NaN and infinity.
     """
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, cast
 
 from mergelang.plan.expressions import MATRIX_STEPS, Expression
+from mergelang.plan.footprint import leaves_of
 from mergelang.plan.levels import STREAMED
 from mergelang.plan.model import AttrValue, Fold, Phase, Program, Scalar, Step
 
@@ -200,5 +201,4 @@ def _in_order(roots: list[Expression]) -> Iterator[Expression]:
 
 def read_whole(program: Program) -> set[int]:
     """The leaves that some phase reads in full, and not only a sample of."""
-    phases = [phase for phase in program.phases if not phase.sampled]
-    return {int(step.attrs["leaf"]) for phase in phases for step in phase.steps if step.op == "load"}
+    return {leaf for phase in program.phases if not phase.sampled for leaf in leaves_of(phase)}

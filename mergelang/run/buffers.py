@@ -1,4 +1,5 @@
-"""Host memory for bytes in flight: a bounded amount, used again and again, since fresh memory costs twice as much."""
+"""Host memory for bytes in flight: a bounded amount, used again and again, since fresh memory costs several times as
+much to fill."""
 
 from __future__ import annotations
 
@@ -12,23 +13,26 @@ from mergelang.plan.footprint import rounded
 
 
 class Buffers:
-    """Lends flat uint8 tensors. Those given back are kept for the next, up to `keep` bytes."""
+    """Lends flat uint8 tensors. Those given back are kept for the next while all together, `total`, are in the limit.
 
-    def __init__(self, keep: int, pinned: bool = False) -> None:
-        self._keep = keep
+    What is lent is not limited here: who borrows has reserved it.
+    """
+
+    def __init__(self, limit: int, pinned: bool = False) -> None:
+        self._limit = limit
         self._pinned = pinned
         self._free: dict[int, list[Tensor]] = {}
-        self._held = 0
+        self.total = 0
         self._lock = threading.Lock()
 
     def take(self, count: int) -> Tensor:
         """At least `count` bytes with whatever they last held."""
         size = rounded(count)
         with self._lock:
-            free = self._free.get(size)
-            if free:
-                self._held -= size
+            if free := self._free.get(size):
                 return free.pop()
+            self.total += size
+            self._make_room()
         # On a page, as an output that is written around the page cache wants its bytes.
         fresh = torch.empty(size + PAGE, dtype=torch.uint8, pin_memory=self._pinned)
         start = -fresh.data_ptr() % PAGE
@@ -36,16 +40,12 @@ class Buffers:
 
     def give(self, buffer: Tensor) -> None:
         """Take a lent tensor back."""
-        size = buffer.numel()
         with self._lock:
-            if size > self._keep:
-                return
-            while self._held + size > self._keep:
-                self._drop_one()
-            self._free.setdefault(size, []).append(buffer)
-            self._held += size
+            self._free.setdefault(buffer.numel(), []).append(buffer)
+            self._make_room()
 
-    def _drop_one(self) -> None:
-        size = next(size for size, free in self._free.items() if free)
-        self._free[size].pop()
-        self._held -= size
+    def _make_room(self) -> None:
+        for size, free in self._free.items():
+            while free and self.total > self._limit:
+                free.pop()
+                self.total -= size

@@ -13,9 +13,9 @@ from mergelang.backends.block import Bound, bind
 from mergelang.backends.device import is_pinned
 from mergelang.backends.workspace import dtype_of
 from mergelang.formats.protocols import Sink, Source
-from mergelang.plan.footprint import aligned, block_shape, rounded
-from mergelang.plan.memory import excess_bytes, memory_of, usual_bytes
-from mergelang.plan.model import GapUnit, Leaf, Phase, Plan, Program, Store
+from mergelang.plan.footprint import aligned, leaves_of, rounded
+from mergelang.plan.memory import memory_of, register_bytes, usual_bytes, worker_bytes
+from mergelang.plan.model import GapUnit, Leaf, Phase, Plan, Program, Store, Task
 from mergelang.run.buffers import Buffers
 from mergelang.run.carried import carried
 from mergelang.run.gate import Gate
@@ -28,13 +28,13 @@ READ_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class BoundPhase:
-    """A phase with its kernels, the leaves that it loads, those of them that no earlier phase loads, those that no
-    earlier phase loads in full, and those whose weights show in what it computes if they are not finite."""
+    """A phase with its kernels, the leaves that it loads, those that earlier phases read in full, those that it is the
+    first to read in full, and those whose weights show in what it computes if they are not finite."""
 
     phase: Phase
     bound: Bound
     loads: tuple[int, ...]
-    first_loads: tuple[int, ...]
+    read_before: frozenset[int]
     first_whole: tuple[int, ...]
     carried: frozenset[int]
     stores: tuple[int, ...]
@@ -48,15 +48,13 @@ class BoundProgram:
 
 def bind_program(program: Program) -> BoundProgram:
     """The program with every phase bound to kernels."""
-    phases, seen, whole = [], set[int](), set[int]()
+    phases, whole = [], set[int]()
     for phase in program.phases:
-        loads = tuple(sorted({int(step.attrs["leaf"]) for step in phase.steps if step.op == "load"}))
+        loads = tuple(sorted(leaves_of(phase)))
         stores = tuple(sorted({int(step.attrs["slot"]) for step in phase.steps if step.op == "store"}))
-        first = tuple(leaf for leaf in loads if leaf not in seen)
         first_whole = () if phase.sampled else tuple(leaf for leaf in loads if leaf not in whole)
         shown = frozenset(carried(phase))
-        phases.append(BoundPhase(phase, bind(program, phase), loads, first, first_whole, shown, stores))
-        seen.update(loads)
+        phases.append(BoundPhase(phase, bind(program, phase), loads, frozenset(whole), first_whole, shown, stores))
         whole.update(first_whole)
     return BoundProgram(program, tuple(phases))
 
@@ -78,30 +76,34 @@ class Context:
         memory = memory_of(plan)
         self.gate = Gate(memory.pieces)
         self.piece_bytes = memory.piece_bytes
-        self.buffers = Buffers(memory.buffers, is_pinned(plan.budget.device))
-        self._usual = usual_bytes(plan)
-        self._excess: dict[tuple[int, int, tuple[int, int]], int] = {}  # by program, phase and block: pieces are many
+        self.is_staged = is_pinned(plan.budget.device)
+        self.buffers = Buffers(memory.buffers, self.is_staged)
+        self._usual, self._worker = usual_bytes(plan), worker_bytes(plan)
+        self._registers: dict[tuple[object, ...], int] = {}  # of tasks that are alike, since pieces are many
         self.stopped = False
         self._watch = watch
         self._watching = threading.Lock()
         self._adapters_read: set[int] = set()
 
-    def usual_registers(self) -> int:
-        """The bytes of one worker's registers and scratch for blocks of the usual size."""
-        return self._usual
+    def usual_worker(self) -> int:
+        """The bytes that a worker may hold from piece to piece."""
+        return self._worker
 
-    def register_bytes(self, program: Program, phase: int, shape: tuple[int, ...]) -> int:
-        """What the blocks of a tensor of this shape need in the phase beyond the usual registers."""
-        block = block_shape(shape, program.reach, self.plan.budget.block)
-        key = (id(program), phase, block)
-        if key not in self._excess:
-            self._excess[key] = excess_bytes(self.plan, program, phase, block, self._usual)
-        return self._excess[key]
+    def register_bytes(self, task: Task, phase: int) -> int:
+        """What the blocks of a task take in the phase beside what every worker has."""
+        key = (task.program, phase, task.shape, *(leaf.dtype for leaf in task.leaves))
+        if key not in self._registers:
+            self._registers[key] = register_bytes(self.plan, task, phase, self._usual)
+        return self._registers[key]
 
     def check_stopped(self) -> None:
         """Raises Stopped once the run is being given up."""
         if self.stopped:
             raise Stopped
+
+    def announce(self, leaf: Leaf, start: int, count: int) -> None:
+        """Tell the input that so many of the leaf's bytes will be read next, from `start` on."""
+        self.sources[leaf.input].announce(leaf.tensor, start, count)
 
     def read(self, leaf: Leaf, start: int, raw: Tensor) -> None:
         """Fill `raw` with the leaf's bytes from `start` on, counting them."""

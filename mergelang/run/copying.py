@@ -11,7 +11,8 @@ from torch import Tensor
 
 from mergelang.catalog import DTYPE_BITS, FLOAT_DTYPES, stored_bytes
 from mergelang.formats.dtypes import to_float
-from mergelang.plan.model import Copy
+from mergelang.plan.memory import COPY_BYTES
+from mergelang.plan.model import Copy, Leaf
 from mergelang.run.complaints import buffers_differ, not_finite
 from mergelang.run.context import Context, regions
 from mergelang.run.worker import Worker
@@ -29,8 +30,7 @@ class CopyJob:
     def start(self) -> list[CopyPiece]:
         """The copy's pieces. A tensor without bytes has none and is done."""
         nbytes = stored_bytes(math.prod(self.copy.shape), self.copy.leaf.dtype)
-        step = max(1, self.context.piece_bytes // (8 * (1 + len(self.copy.same)))) * 8
-        pieces = [CopyPiece(self, first, min(first + step, nbytes)) for first in range(0, nbytes, step)]
+        pieces = [CopyPiece(self, first, min(first + COPY_BYTES, nbytes)) for first in range(0, nbytes, COPY_BYTES)]
         self.waiting = len(pieces)
         if not pieces:
             self.context.task_done(self.copy.store.tensor)
@@ -40,10 +40,12 @@ class CopyJob:
 class CopyPiece:
     """A stretch of bytes of a copied tensor and of the tensors that must equal it."""
 
+    is_written = True
+
     def __init__(self, job: CopyJob, start: int, stop: int) -> None:
         self._job, self._start, self._size = job, start, stop - start
-        leaves = (job.copy.leaf, *job.copy.same)
-        self._offsets, self.memory = regions([self._size] * len(leaves))
+        self.nbytes = self._size * (1 + len(job.copy.same))
+        _, self.memory = regions([self._size])
         self.order = (job.number, 0, start)
         self._buffer: Tensor | None = None
 
@@ -53,24 +55,28 @@ class CopyPiece:
     def admit(self) -> None:
         return
 
-    def read(self) -> None:
-        context, copy = self._job.context, self._job.copy
-        self._buffer = context.buffers.take(self.memory)
-        for leaf, raw in zip((copy.leaf, *copy.same), self._parts(), strict=True):
-            context.read(leaf, self._start, raw)
+    def announce(self) -> None:
+        self._buffer = self._job.context.buffers.take(self.memory)
+        for leaf in (self._job.copy.leaf, *self._job.copy.same):
+            self._job.context.announce(leaf, self._start, self._size)
 
     def compute(self, worker: Worker) -> None:
-        first, *others = self._parts()
+        context, copy = self._job.context, self._job.copy
+        first = self._read(copy.leaf, self._bytes())
         self._check_finite(first, worker)
-        for leaf, raw in zip(self._job.copy.same, others, strict=True):
-            if not torch.equal(first, raw):
-                raise buffers_differ(self._job.context.sources, self._job.copy.leaf, leaf)
+        for leaf in copy.same:
+            if not torch.equal(first, self._read(leaf, worker.host.take("compared", self._size, torch.uint8))):
+                raise buffers_differ(context.sources, copy.leaf, leaf)
+
+    def _read(self, leaf: Leaf, raw: Tensor) -> Tensor:
+        self._job.context.read(leaf, self._start, raw)
+        return raw
 
     def _check_finite(self, raw: Tensor, worker: Worker) -> None:
         copy, context = self._job.copy, self._job.context
         if context.plan.allow_nonfinite or copy.leaf.dtype not in FLOAT_DTYPES:
             return
-        weights = worker.workspace.scratch.take("copied", raw.numel() * 8 // DTYPE_BITS[copy.leaf.dtype], context.dtype)
+        weights = worker.host.take("copied", raw.numel() * 8 // DTYPE_BITS[copy.leaf.dtype], context.dtype)
         # The sum of finite weights is finite unless they are huge: the exact look comes only where it is not.
         if not bool(torch.isfinite(to_float(raw, copy.leaf.dtype, weights).sum())):
             problem = not_finite(context.sources[copy.leaf.input], copy.leaf, math.prod(copy.shape))
@@ -78,7 +84,7 @@ class CopyPiece:
                 raise problem
 
     def write(self) -> None:
-        self._job.context.write(self._job.copy.store, self._start, self._parts()[0])
+        self._job.context.write(self._job.copy.store, self._start, self._bytes())
 
     def close(self) -> Sequence[CopyPiece]:
         self.drop()
@@ -92,6 +98,6 @@ class CopyPiece:
             self._job.context.buffers.give(self._buffer)
             self._buffer = None
 
-    def _parts(self) -> list[Tensor]:
+    def _bytes(self) -> Tensor:
         assert self._buffer is not None
-        return [self._buffer[offset : offset + self._size] for offset in self._offsets]
+        return self._buffer[: self._size]

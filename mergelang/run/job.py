@@ -14,8 +14,7 @@ from mergelang.backends.block import Numbers, numbers_of
 from mergelang.backends.folds import Streaming
 from mergelang.backends.order import START, Found, Order
 from mergelang.backends.scratch import Scratch
-from mergelang.catalog import DTYPE_BITS
-from mergelang.plan.footprint import kept_bytes, leaf_bytes
+from mergelang.plan.footprint import bytes_per_weight, kept_bytes, kept_leaves, leaf_bytes
 from mergelang.plan.grid import ONE_IN, SAMPLE, SAMPLED_WHOLE, extent, grid_of
 from mergelang.plan.model import Fold, GapUnit, Step, Task
 from mergelang.run.context import BoundPhase, Context, regions
@@ -41,11 +40,11 @@ class Job:
         self._waiting = 0
         self._gaps = TaskGaps()
         self._lock = threading.Lock()
-        self._keep = task.resident and len(self.bound.phases) > 1
         self.numbers = Numbers([], [])
-        self.kept: Tensor | None = None
-        self.kept_offsets, size = regions([leaf_bytes(task, leaf) for leaf in task.leaves])
-        self._kept_bytes = size if self._keep else 0
+        self._kept: Tensor | None = None
+        stay = kept_leaves(task, self.bound.program)
+        offsets, self._kept_bytes = regions([leaf_bytes(task, task.leaves[leaf]) for leaf in stay])
+        self._kept_offsets = dict(zip(stay, offsets, strict=True))
         self._reserves = kept_bytes(task, self.bound.program)
         self._reserved = False
 
@@ -63,13 +62,23 @@ class Job:
         self._reserved = True
 
     def keep(self) -> None:
-        """Take the memory in which a resident task's bytes stay; called when a piece is read, by the one reader."""
-        if self._keep and self.kept is None:
-            self.kept = self.context.buffers.take(self._kept_bytes)
+        """Take the memory in which a resident task's bytes stay; called for every piece, by the one lookout."""
+        if self._kept_bytes and self._kept is None:
+            self._kept = self.context.buffers.take(self._kept_bytes)
 
-    def is_kept(self) -> bool:
-        """True if bytes once read stay for the later phases."""
-        return self._keep
+    def is_kept(self, leaf: int) -> bool:
+        """True if the leaf's bytes have stayed in memory from an earlier phase, or stay from this one on."""
+        return leaf in self._kept_offsets and (not self._now.phase.sampled or leaf in self._now.read_before)
+
+    def must_read(self, leaf: int) -> bool:
+        """True unless the leaf's bytes have stayed from an earlier phase, or from this one if it is repeated."""
+        return not (self.is_kept(leaf) and (leaf in self._now.read_before or self._again is not None))
+
+    def kept_part(self, leaf: int, first: int, count: int) -> Tensor:
+        """The memory for so many bytes of a kept leaf, from byte `first` of the tensor on."""
+        assert self._kept is not None
+        start = self._kept_offsets[leaf] + first
+        return self._kept[start : start + count]
 
     def start_folds(self, start: int = 0) -> list[Streaming | None]:
         """An empty statistic for each fold of the phase, for the piece from `start` on; None where not gathered."""
@@ -126,23 +135,34 @@ class Job:
     def _cut(self) -> list[ProgramPiece]:
         if not self._now.phase.steps:
             return []
-        if self._now.phase.sampled and not self._keep:
-            return [ProgramPiece(self, first, stop) for first, stop in self.grid.stretches()]
-        per_weight = sum(width(leaf.dtype) for leaf in self.task.leaves) + 1
+        return [ProgramPiece(self, first, stop) for first, stop in self._cuts()]
+
+    def _cuts(self) -> Iterator[tuple[int, int]]:
+        """Where each piece begins and ends. Between the stretches of a sample lies what no piece looks at."""
         block = self.grid.whole_chunks(self.context.plan.budget.block)
         # Whole blocks, so that a piece's cut adds no further block shapes.
-        step = max(1, self.context.piece_bytes // per_weight // block) * block
-        return [ProgramPiece(self, first, stop) for first, stop in self.grid.blocks(0, self.grid.size, step)]
+        weights = max(1, self.context.piece_bytes // bytes_per_weight(self.task) // block) * block
+        if not self._now.phase.sampled:
+            yield from self.grid.blocks(0, self.grid.size, weights)
+            return
+        sample = self.grid.stretches()
+        # A device is sent a piece as it lies in the tensor, so that there each stretch is one.
+        length = 1 if not sample else sample[0][1] - sample[0][0]
+        together = 1 if self.context.is_staged else max(1, weights // length)
+        for first in range(0, len(sample), together):
+            some = sample[first : first + together]
+            yield some[0][0], some[-1][1]
+
+    def stretches(self, start: int, stop: int) -> Sequence[tuple[int, int]]:
+        """What is looked at of a piece: all of it, or what a sample takes."""
+        if not self._now.phase.sampled:
+            return [(start, stop)]
+        return [(first, end) for first, end in self.grid.stretches() if start <= first and end <= stop]
 
     def blocks(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
-        """The stretches to compute of a piece, in blocks: all of it, or what a sample looks at of what is kept."""
-        block = self.context.plan.budget.block
-        if not self._now.phase.sampled:
-            yield from self.grid.blocks(start, stop, block)
-            return
-        for first, end in self.grid.stretches():
-            if start <= first < stop:
-                yield from self.grid.blocks(first, end, block)
+        """The stretches to compute of a piece, in blocks."""
+        for first, end in self.stretches(start, stop):
+            yield from self.grid.blocks(first, end, self.context.plan.budget.block)
 
     def _close_phase(self) -> Sequence[ProgramPiece]:
         self._answer_phase()
@@ -216,14 +236,9 @@ class Job:
             self._floats[step.out] = scalars.apply(step.op, [self._floats[arg] for arg in step.args], step.attrs)
 
     def _finish(self) -> None:
-        if self.kept is not None:
-            self.context.buffers.give(self.kept)
-            self.kept = None
+        if self._kept is not None:
+            self.context.buffers.give(self._kept)
+            self._kept = None
         if self._reserved:
             self.context.gate.release(self._reserves)
         self.context.task_done(self.task.key, self._gaps.most)
-
-
-def width(dtype: str) -> int:
-    """Bytes per weight."""
-    return DTYPE_BITS[dtype] // 8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -17,6 +16,8 @@ from mergelang.run.hashes import Running, running_hash
 from mergelang.run.lock import Lock, LockedFile, LockedInput, again, stored_hash, stored_tensors
 from mergelang.span import FileSpot
 
+_BLOCK = 1 << 20  # what is hashed is still in the cache
+
 
 @dataclass(slots=True)
 class _Reading:
@@ -27,9 +28,9 @@ class _Reading:
 
 
 class LockedSource:
-    """A Source that hashes each tensor as it is read in order, and compares it with the lock when it is through.
+    """A Source that reads ahead what it is told will be read, hashes it, and compares each whole tensor with the lock.
 
-    Raises `locked-input-changed` from the read that ends a tensor which is not what was locked.
+    Raises `locked-input-changed` when the end of a tensor is announced which is not what was locked.
     """
 
     def __init__(self, source: Source, locked: LockedInput, lock_file: Path) -> None:
@@ -40,14 +41,22 @@ class LockedSource:
         self._reading: dict[str, _Reading] = {}
         self._checked: set[str] = set()
         self._ending = False
-        self._guard = threading.Lock()
+        self._buffer = memoryview(bytearray(_BLOCK))
 
     def read_into(self, name: str, start: int, buffer: memoryview) -> None:
         """Fill `buffer` with the bytes of tensor `name` from its byte `start` on. Safe to call from several threads."""
         self._source.read_into(name, start, buffer)
-        # An adapter's tensors are made from its factors; its file is checked apart.
-        if self.checkpoint.kind != "adapter" and name not in self._checked:
-            self._see(name, start, buffer)
+
+    def announce(self, name: str, start: int, count: int) -> None:
+        """Read and hash these bytes if they go on where the last ones ended, so that they are at hand as well."""
+        tensor, reading = self.checkpoint.tensors[name], self._reading.setdefault(name, _Reading(running_hash()))
+        if not self._is_hashed(tensor) or not start == reading.end < tensor.nbytes:
+            self._source.announce(name, start, count)
+            return
+        self._read_on(reading, name, count)
+        if reading.end == tensor.nbytes:
+            path = self.checkpoint.files[tensor.file].path
+            self._compare(tensor, path, self._files[tensor.file], reading.state.hexdigest())
 
     def check_ties(self) -> None:
         self._source.check_ties()
@@ -66,21 +75,16 @@ class LockedSource:
                 if tensor.name not in read and tensor.name not in self._checked:
                     self._compare(tensor, info.path, locked, stored_hash(info.path, tensor))
 
-    def _see(self, name: str, start: int, buffer: memoryview) -> None:
-        tensor = self.checkpoint.tensors[name]
-        if name not in self._files[tensor.file].tensors:  # the file is hashed as a whole
-            return
-        with self._guard:
-            reading = self._reading.setdefault(name, _Reading(running_hash()))
-            if start != reading.end:  # out of order: it is read apart in the end
-                return
-            reading.state.update(buffer)
-            reading.end += buffer.nbytes
-            if reading.end < tensor.nbytes:
-                return
-        self._compare(
-            tensor, self.checkpoint.files[tensor.file].path, self._files[tensor.file], reading.state.hexdigest()
-        )
+    def _is_hashed(self, tensor: TensorInfo) -> bool:
+        """Whether the lock knows the tensor; an adapter's are made from its factors, and some files are hashed whole."""
+        return self.checkpoint.kind != "adapter" and tensor.name in self._files[tensor.file].tensors
+
+    def _read_on(self, reading: _Reading, name: str, count: int) -> None:
+        for done in range(0, count, _BLOCK):
+            part = self._buffer[: min(_BLOCK, count - done)]
+            self._source.read_into(name, reading.end, part)
+            reading.state.update(part)
+            reading.end += part.nbytes
 
     def _compare(self, tensor: TensorInfo, path: str, locked: LockedFile, found: str) -> None:
         if locked.tensors.get(tensor.name) != found:

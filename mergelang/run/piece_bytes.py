@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from mergelang.backends.folds import Streaming, Total
-from mergelang.catalog import DTYPE_BITS
 from mergelang.formats.dtypes import TORCH_DTYPES, from_float, overflowed, to_float
+from mergelang.plan.footprint import stretch_of
+from mergelang.run.block_reader import BlockReader
 from mergelang.run.complaints import not_finite, overflow
+from mergelang.run.piece_reader import PieceReader
 from mergelang.run.worker import Worker
 
 if TYPE_CHECKING:
@@ -27,8 +29,7 @@ class PieceBytes:
     def __init__(self, piece: ProgramPiece, worker: Worker) -> None:
         self._piece, self._lane = piece, worker.lane
         job = piece.job
-        self._leaves = {leaf: worker.lane.upload(piece.leaf_bytes(leaf)) for leaf in piece.phase.loads}
-        self._places = {slot: place for place, slot in enumerate(piece.phase.stores)}
+        self._reader = PieceReader(piece, worker) if job.context.is_staged else BlockReader(piece, worker)
         self._strict = not job.context.plan.allow_nonfinite
         unseen = set(job.task.check) & set(piece.phase.first_whole) if self._strict else set()
         self._checked, self._carried = unseen - piece.phase.carried, unseen & piece.phase.carried
@@ -39,12 +40,11 @@ class PieceBytes:
 
     def show(self, start: int, stop: int) -> None:
         """The next block: weights `start` to `stop` of the tensor."""
-        self._start, self._stop = start - self._piece.start, stop - self._piece.start
+        self._start, self._stop = start, stop
 
     def load(self, leaf: int, out: Tensor) -> None:
-        dtype, raw = self._piece.job.task.leaves[leaf].dtype, self._leaves[leaf]
-        whole = self._piece.job.task.leaves[leaf].weights >= 0
-        to_float(raw if whole else self._cut(raw, dtype), dtype, out.view(-1))
+        raw = self._reader.fetch(leaf, self._start, self._stop)
+        to_float(raw, self._piece.job.task.leaves[leaf].dtype, out.view(-1))
         if leaf in self._checked:
             self._sums.append(out.sum())
 
@@ -54,7 +54,7 @@ class PieceBytes:
         flat = torch.broadcast_to(block, shape).reshape(-1)
         if not self._surely_fits(flat, dtype) and (overflowed(flat, dtype) or (self._strict and not _is_finite(flat))):
             self._overflowed.add(slot)
-        out = self._cut(self._piece.store_bytes(self._places[slot]), dtype)
+        out = self._room(slot)
         if flat.dtype == torch.float32 and flat.device == out.device:
             # The same rounding as `from_float`, without memory of its own.
             out.view(TORCH_DTYPES[dtype]).copy_(flat)
@@ -87,9 +87,12 @@ class PieceBytes:
             if (problem := not_finite(job.context.sources[found.input], found, count)) is not None:
                 raise problem
 
-    def _cut(self, raw: Tensor, dtype: str) -> Tensor:
-        width = DTYPE_BITS[dtype] // 8
-        return raw[self._start * width : self._stop * width]
+    def _room(self, slot: int) -> Tensor:
+        """The memory for the block's part of a store."""
+        store = self._piece.job.task.stores[slot]
+        first, count = stretch_of(store, self._start, self._stop)
+        begin, _ = stretch_of(store, self._piece.start, self._piece.stop)
+        return self._piece.store_bytes(slot)[first - begin : first - begin + count]
 
 
 def _is_finite(block: Tensor) -> bool:

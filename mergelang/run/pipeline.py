@@ -1,4 +1,4 @@
-"""One stage's threads: a reader, computing workers and a writer, with pieces handed from one to the next.
+"""One stage's threads: a lookout, workers that read and compute, and a writer, with pieces handed on from each.
 
 The queues need no bound of their own: the schedule lets only so many batches and bytes in at a time.
 """
@@ -25,20 +25,20 @@ class Pipeline:
         self._context = context
         self._threads = max(1, context.plan.budget.threads)
         self._schedule = Schedule(coming, context.gate, context.piece_bytes, 2 * self._threads + 2)
-        self._to_compute: SimpleQueue[_Batch | None] = SimpleQueue()
+        self._admitted: SimpleQueue[_Batch | None] = SimpleQueue()
         self._to_write: SimpleQueue[_Batch | None] = SimpleQueue()
 
     def run(self) -> None:
         """Reads, computes and writes every piece; all threads have ended when this returns or raises."""
-        reader = self._thread("reader", self._read_all)
+        lookout = self._thread("lookout", self._look_ahead)
         workers = [self._thread(f"worker {number}", self._compute_all) for number in range(self._threads)]
         writer = self._thread("writer", self._write_all)
         try:
-            self._wait(reader, workers, writer)
+            self._wait(lookout, workers, writer)
         except BaseException:
             self._context.stopped = True
             self._schedule.cancel()
-            self._wait(reader, workers, writer)
+            self._wait(lookout, workers, writer)
             raise
         if (fault := self._schedule.fault) is not None:
             raise fault
@@ -56,31 +56,40 @@ class Pipeline:
             self._schedule.fail((), fault)
             self._schedule.cancel()
 
-    def _wait(self, reader: threading.Thread, workers: list[threading.Thread], writer: threading.Thread) -> None:
-        _join(reader)
+    def _wait(self, lookout: threading.Thread, workers: list[threading.Thread], writer: threading.Thread) -> None:
+        _join(lookout)
         for _ in workers:
-            self._to_compute.put(None)
+            self._admitted.put(None)
         for worker in workers:
             _join(worker)
         self._to_write.put(None)
         _join(writer)
 
-    def _read_all(self) -> None:
+    def _look_ahead(self) -> None:
         while batch := self._schedule.next_batch():
-            self._to_compute.put(self._through(batch, lambda piece: piece.read()))
+            self._admitted.put(self._through(batch, lambda piece: piece.announce()))
 
     def _compute_all(self) -> None:
         worker = Worker(self._context)
-        while (batch := self._to_compute.get()) is not None:
-            self._to_write.put(self._through(batch, lambda piece: piece.compute(worker)))
+        while (batch := self._admitted.get()) is not None:
+            computed = self._through(batch, lambda piece: self._compute(piece, worker))
+            self._to_write.put([piece for piece in computed if piece.is_written])
 
     def _write_all(self) -> None:
         while (batch := self._to_write.get()) is not None:
             self._through(batch, self._write)
             self._schedule.batch_done()
 
+    def _compute(self, piece: Piece, worker: Worker) -> None:
+        piece.compute(worker)
+        if not piece.is_written:  # what opens the next phase need not wait for the disk
+            self._end(piece)
+
     def _write(self, piece: Piece) -> None:
         piece.write()
+        self._end(piece)
+
+    def _end(self, piece: Piece) -> None:
         self._schedule.done(piece, piece.close())
 
     def _through(self, batch: _Batch, step: Callable[[Piece], None]) -> _Batch:

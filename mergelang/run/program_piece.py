@@ -11,8 +11,7 @@ from torch import Tensor
 
 from mergelang.backends.block import Frame, run_block
 from mergelang.backends.folds import Streaming
-from mergelang.catalog import DTYPE_BITS
-from mergelang.plan.footprint import leaf_bytes
+from mergelang.plan.footprint import stretch_of
 from mergelang.plan.model import GapUnit
 from mergelang.run.complaints import not_decomposed
 from mergelang.run.context import regions
@@ -38,12 +37,14 @@ class ProgramPiece:
         self.job, self.start, self.stop = job, start, stop
         self.phase = job.bound.phases[job.phase]
         self.order = (job.number, job.phase, start)
-        self.reads = self.phase.first_loads if job.is_kept() else self.phase.loads
-        in_sizes = [] if job.is_kept() else [self._leaf_bytes(leaf) for leaf in self.phase.loads]
-        out_sizes = [self._bytes(job.task.stores[slot].dtype) for slot in self.phase.stores]
-        self._offsets, self._size = regions([*in_sizes, *out_sizes])
-        registers = job.context.register_bytes(job.bound.program, job.phase, job.task.shape)
-        self.memory = self._size + registers
+        self.is_written = bool(self.phase.stores)
+        sizes = {leaf: stretch_of(job.task.leaves[leaf], start, stop)[1] for leaf in self.phase.loads}
+        self.nbytes = sum(sizes.values())
+        self._staged = [leaf for leaf in self.phase.loads if job.context.is_staged and not job.is_kept(leaf)]
+        stores = [stretch_of(job.task.stores[slot], start, stop)[1] for slot in self.phase.stores]
+        # What is written comes first, so that it starts on a page.
+        self._offsets, self._size = regions([*stores, *(sizes[leaf] for leaf in self._staged)])
+        self.memory = self._size + job.context.register_bytes(job.task, job.phase)
         self._buffer: Tensor | None = None
 
     def admission(self) -> int:
@@ -52,13 +53,14 @@ class ProgramPiece:
     def admit(self) -> None:
         self.job.reserved()
 
-    def read(self) -> None:
+    def announce(self) -> None:
         job = self.job
         job.keep()
         self._buffer = job.context.buffers.take(self._size) if self._size else None
-        for leaf in self.reads:
-            dtype = job.task.leaves[leaf].dtype
-            job.context.read(job.task.leaves[leaf], self.start * DTYPE_BITS[dtype] // 8, self.leaf_bytes(leaf))
+        for leaf in self.phase.loads:
+            if job.must_read(leaf):
+                for start, stop in job.stretches(self.start, self.stop):
+                    job.context.announce(job.task.leaves[leaf], *stretch_of(job.task.leaves[leaf], start, stop))
 
     def compute(self, worker: Worker) -> None:
         job = self.job
@@ -89,10 +91,9 @@ class ProgramPiece:
             raise not_decomposed(job.task.key) from None
 
     def write(self) -> None:
-        task = self.job.task
-        for place, slot in enumerate(self.phase.stores):
-            store = task.stores[slot]
-            self.job.context.write(store, self.start * DTYPE_BITS[store.dtype] // 8, self.store_bytes(place))
+        for slot in self.phase.stores:
+            store = self.job.task.stores[slot]
+            self.job.context.write(store, stretch_of(store, self.start, self.stop)[0], self.store_bytes(slot))
 
     def close(self) -> Sequence[ProgramPiece]:
         self.drop()
@@ -103,27 +104,16 @@ class ProgramPiece:
             self.job.context.buffers.give(self._buffer)
             self._buffer = None
 
-    def leaf_bytes(self, leaf: int) -> Tensor:
-        """The leaf's bytes of this piece, in host memory."""
-        size = self._leaf_bytes(leaf)
-        if self.job.is_kept():
-            assert self.job.kept is not None
-            per_weight = DTYPE_BITS[self.job.task.leaves[leaf].dtype] // 8
-            first = self.job.kept_offsets[leaf] + self.start * per_weight
-            return self.job.kept[first : first + size]
-        return self._part(self.phase.loads.index(leaf), size)
+    def store_bytes(self, slot: int) -> Tensor:
+        """The host memory for the piece's part of a store."""
+        _, count = stretch_of(self.job.task.stores[slot], self.start, self.stop)
+        return self._part(self.phase.stores.index(slot), count)
 
-    def store_bytes(self, place: int) -> Tensor:
-        """The host memory for the piece's part of a store, by its place among the phase's stores."""
-        size = self._bytes(self.job.task.stores[self.phase.stores[place]].dtype)
-        return self._part(len(self._offsets) - len(self.phase.stores) + place, size)
+    def staged_bytes(self, leaf: int) -> Tensor:
+        """The host memory from which a device takes the piece's part of a leaf."""
+        _, count = stretch_of(self.job.task.leaves[leaf], self.start, self.stop)
+        return self._part(len(self.phase.stores) + self._staged.index(leaf), count)
 
-    def _leaf_bytes(self, leaf: int) -> int:
-        return leaf_bytes(self.job.task, self.job.task.leaves[leaf], self.stop - self.start)
-
-    def _part(self, region: int, size: int) -> Tensor:
+    def _part(self, region: int, count: int) -> Tensor:
         assert self._buffer is not None
-        return self._buffer[self._offsets[region] : self._offsets[region] + size]
-
-    def _bytes(self, dtype: str) -> int:
-        return (self.stop - self.start) * DTYPE_BITS[dtype] // 8
+        return self._buffer[self._offsets[region] : self._offsets[region] + count]

@@ -1,4 +1,4 @@
-"""Which piece is read next, and when a stage is through: the only state that the pipeline's threads share."""
+"""Which piece comes next, and when a stage is through: the only state that the pipeline's threads share."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Schedule:
         self._changed = threading.Condition()
 
     def next_batch(self) -> list[Piece]:
-        """Pieces to read now; waits for room. Empty when nothing is left to read."""
+        """Pieces to announce now; waits for room. Empty when nothing is left."""
         with self._changed:
             while True:
                 batch = self._collect() if self._batches < self._most else []
@@ -44,7 +44,7 @@ class Schedule:
                 self._changed.wait(_WAIT)
 
     def done(self, piece: Piece, following: Sequence[Piece] = ()) -> None:
-        """The piece is through, or dropped; `following` can be read now."""
+        """The piece is through, or dropped; `following` can be announced now."""
         self._gate.release(piece.memory)
         with self._changed:
             self._pieces -= 1
@@ -91,7 +91,7 @@ class Schedule:
             piece.admit()
             self._take(piece)
             batch.append(piece)
-            size += piece.memory
+            size += max(piece.nbytes, piece.memory)
         return batch
 
     def _candidate(self) -> Piece | None:

@@ -1,25 +1,28 @@
-"""One computing thread's own things: its registers and its way to the device."""
+"""One computing thread's own things: its registers, its memory for bytes and its way to the device."""
 
 from __future__ import annotations
 
 import torch
 
 from mergelang.backends.device import lane_for
+from mergelang.backends.scratch import Scratch
 from mergelang.backends.workspace import Workspace
 from mergelang.run.context import Context
 
 
 class Worker:
-    """Made within its thread, and used by it alone."""
+    """Made within its thread, and used by it alone. `host` is for bytes on their way to and from files."""
 
     def __init__(self, context: Context) -> None:
         # The plan's threads are the only ones: torch's own would split sums in other places and fight for the cores.
         torch.set_num_threads(1)
         self.lane = lane_for(context.plan.budget.device)
         self.workspace = Workspace(context.dtype, self.lane.device)
-        self._usual = 2 * context.usual_registers() + (1 << 20)
+        self.host = Scratch()
+        self._usual = context.usual_worker()
 
     def tidy(self) -> None:
-        """Give back the registers of an unusually large block."""
-        if self.workspace.nbytes > self._usual:
+        """Give back the memory of an unusually large block."""
+        if self.workspace.nbytes + self.host.nbytes > self._usual:
             self.workspace.forget()
+            self.host.forget()

@@ -1,0 +1,31 @@
+"""A piece's inputs on their way to the host's own registers: each block is read when it is computed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from mergelang.plan.footprint import stretch_of
+from mergelang.run.worker import Worker
+
+if TYPE_CHECKING:
+    from mergelang.run.program_piece import ProgramPiece
+
+
+class BlockReader:
+    """Reads through memory of the worker that stays in its core's cache, unless the bytes are to stay in memory."""
+
+    def __init__(self, piece: ProgramPiece, worker: Worker) -> None:
+        self._piece, self._host = piece, worker.host
+
+    def fetch(self, leaf: int, start: int, stop: int) -> Tensor:
+        """The leaf's bytes of weights `start` to `stop`. They are gone with the next fetch."""
+        job = self._piece.job
+        found = job.task.leaves[leaf]
+        first, count = stretch_of(found, start, stop)
+        raw = job.kept_part(leaf, first, count) if job.is_kept(leaf) else self._host.take("read", count, torch.uint8)
+        if job.must_read(leaf):
+            job.context.read(found, first, raw)
+        return raw
