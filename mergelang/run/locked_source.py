@@ -76,7 +76,7 @@ class LockedSource:
                     self._compare(tensor, info.path, locked, stored_hash(info.path, tensor))
 
     def _is_hashed(self, tensor: TensorInfo) -> bool:
-        """Whether the lock knows the tensor; an adapter's are made from factors, and some files are hashed whole."""
+        """Whether the lock knows the tensor; an adapter's are made of factors, and some files are hashed whole."""
         return self.checkpoint.kind != "adapter" and tensor.name in self._files[tensor.file].tensors
 
     def _read_on(self, reading: _Reading, name: str, count: int) -> None:
