@@ -18,7 +18,7 @@ from mergelang.graph.node import Graph, in_order
 from mergelang.lower.recipe import Lowered, check_definitions, lower_recipe
 from mergelang.lower.settings import Setting
 from mergelang.passes import PASSES
-from mergelang.plan.build import Request, build_plan
+from mergelang.plan.build import Request, Written, build_plan
 from mergelang.plan.limits import check_limits
 from mergelang.plan.model import Plan
 from mergelang.plan.spaces import spaces
@@ -103,7 +103,8 @@ def plan(compiled: Compiled, inputs: Sequence[Checkpoint], request: Request | No
         found = spaces(compiled.written, inputs)
         check_limits(compiled.written, found)
         text, digest = compiled.source.text, compiled.digest
-        made = build_plan(compiled.graph, inputs, request or Request(), text, digest, compiled.written)
+        written = Written(compiled.written, found)
+        made = build_plan(compiled.graph, inputs, request or Request(), text, digest, written)
     merges = tuple(_written_at(output.place) for output in compiled.written.outputs)
     return msgspec.structs.replace(made, references=papers_of(compiled.lowered.world.methods), merges=merges)
 

@@ -79,6 +79,8 @@ def _reduced(top: Polynomial, bottom: Polynomial) -> Weight:
         return Weight(_ZERO)
     if top == bottom:
         return Weight(_ONE)
+    if bottom == _ONE:
+        return Weight(top)
     if len(bottom) == 1 and not bottom[0][0]:
         return Weight(tuple((m, c / bottom[0][1]) for m, c in top))
     return Weight(top, bottom)

@@ -64,22 +64,37 @@ class Request(Data, frozen=True):
     budget: Budget = Budget()
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A graph as the recipe has it, before the passes, and its spaces.
+
+    A pass may take a Model out of a sum whose weights cancel, but config, dtypes and whole numbers are still told from
+    all that the recipe names.
+    """
+
+    graph: Graph
+    spaces: dict[int, Space | None]
+
+
 def build_plan(
-    graph: Graph, inputs: Sequence[Checkpoint], request: Request, recipe: str, digest: str, written: Graph | None = None
+    graph: Graph,
+    inputs: Sequence[Checkpoint],
+    request: Request,
+    recipe: str,
+    digest: str,
+    written: Written | None = None,
 ) -> Plan:
     """The plan of an optimised graph over these inputs. Raises the Problems that headers can tell.
 
-    `written` is the graph before the passes, with the same outputs. A pass may take a Model out of a sum whose weights
-    cancel, but config, dtypes and whole numbers are still told from all that the recipe names.
+    `written` has the same outputs; without it the graph is as it was written.
     """
     found = spaces(graph, inputs)
-    named = graph if written is None else written
-    told = found if written is None else spaces(written, inputs)
+    written = written or Written(graph, found)
     statics, rounds = Statics(found), ROUNDS
     table = Table(graph, found, statics, rounds, unguarded(graph))
     classes, memory = Classes(graph, found, statics), request.budget.memory
-    planner = _Planner(graph, inputs, memory, found, table, classes, rounds, named, told)
-    outputs = planned_outputs(named, inputs, told, request.dtype)
+    planner = _Planner(graph, inputs, memory, found, table, classes, rounds, written)
+    outputs = planned_outputs(written.graph, inputs, written.spaces, request.dtype)
     stages = _staged(planner, graph, outputs)
     plan = Plan(
         recipe=recipe,
@@ -154,8 +169,7 @@ class _Planner:
     table: Table
     classes: Classes
     rounds: int
-    named: Graph  # as the recipe has it, before passes
-    named_spaces: dict[int, Space | None]
+    written: Written
     programs: list[Program] = field(default_factory=list)
     _numbers: dict[bytes, int] = field(default_factory=dict)
     _seen: set[tuple[int, str]] = field(default_factory=set)
@@ -230,7 +244,7 @@ class _Planner:
                 self._work(tensor.name, space, works).jobs.append(_Job(node, output=index, dtype=tensor.dtype))
 
     def _buffer(self, tensor: PlannedTensor, store: Store) -> Copy:
-        leaves = buffer_leaves(self.named.outputs[store.output].node, tensor.name, self.named_spaces)
+        leaves = buffer_leaves(self.written.graph.outputs[store.output].node, tensor.name, self.written.spaces)
         first, *rest = (Leaf(number, name, tensor.dtype) for number, name in leaves)
         return Copy(store, first, tensor.shape, tuple(rest))
 
