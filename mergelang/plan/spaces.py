@@ -48,6 +48,7 @@ class _Finder:
     found: dict[int, Space | None]
     _same: dict[tuple[int, int, Grain], Space] = field(default_factory=dict)
     _checked: set[tuple[int, int]] = field(default_factory=set)
+    _opened: dict[tuple[tuple[str, Key], ...], Space] = field(default_factory=dict)
 
     def find(self, node: Node) -> Space | None:
         handler = _HANDLERS.get(node.op)
@@ -117,6 +118,13 @@ class _Finder:
                 chosen_arms(number, space, self.place(number))
             stack.extend(number.args)
 
+    def opened(self, keys: dict[str, Key]) -> Space:
+        """A space of these tensors for one input, by which messages know it; inputs with the same share one table."""
+        table = tuple(keys.items())
+        if table not in self._opened:
+            self._opened[table] = space_of(keys)
+        return replace(self._opened[table])
+
     def input_of(self, space: Space) -> str:
         """What a person calls the model that first has this space."""
         node = self.opening(space)
@@ -135,6 +143,22 @@ class _Finder:
 
 
 def _join(left: Space, right: Space, grain: Grain, node: Node, finder: _Finder) -> Space:
+    one_table = left.keys is right.keys  # as of models tuned from one: nothing in it can differ
+    if not one_table:
+        _check_shapes(left, right, grain, node, finder)
+        _check_dtypes(left, right, node, finder)
+    # A matrix that meets a tensor of the model is seen as that tensor.
+    shaped, other = (right, left) if left.matrix and grain == Grain.WEIGHT else (left, right)
+    support = left.support | right.support
+    same_dtypes = one_table or all(key.dtype == other.keys[name].dtype for name, key in shaped.keys.items())
+    if support == shaped.support and same_dtypes:
+        return shaped
+    keys = {name: Key(key.shape, wider(key.dtype, other.keys[name].dtype)) for name, key in shaped.keys.items()}
+    return Space(keys, support & float_names(keys), shaped.layers, shaped.matrix)
+
+
+def _check_shapes(left: Space, right: Space, grain: Grain, node: Node, finder: _Finder) -> None:
+    """Passes if the names and shapes go together. Raises `tensors-differ` or `shapes-differ`."""
     seen_as = grain if left.matrix or right.matrix else None
     if left.keys.keys() != right.keys.keys() or not all(
         _agree(key.shape, right.keys[name].shape, seen_as) for name, key in left.keys.items()
@@ -143,14 +167,6 @@ def _join(left: Space, right: Space, grain: Grain, node: Node, finder: _Finder) 
         # Only a fault asks for the place: it is found on the graph as written, and what passes make may have none.
         ties = finder.ties_of(left), finder.ties_of(right)
         raise mismatch(_shapes(left), _shapes(right), *names, finder.place(node), ties)
-    _check_dtypes(left, right, node, finder)
-    # A matrix that meets a tensor of the model is seen as that tensor.
-    shaped, other = (right, left) if left.matrix and grain == Grain.WEIGHT else (left, right)
-    support = left.support | right.support
-    if support == shaped.support and all(k.dtype == other.keys[n].dtype for n, k in shaped.keys.items()):
-        return shaped
-    keys = {name: Key(key.shape, wider(key.dtype, other.keys[name].dtype)) for name, key in shaped.keys.items()}
-    return Space(keys, support & float_names(keys), shaped.layers, shaped.matrix)
 
 
 def _check_dtypes(left: Space, right: Space, node: Node, finder: _Finder) -> None:
@@ -185,7 +201,7 @@ def _shapes(space: Space) -> dict[str, tuple[int, ...]]:
 
 def _input(finder: _Finder, node: Node) -> Space:
     checkpoint = finder.inputs[int(str(node["index"]))]
-    return space_of({name: Key(info.shape, info.dtype, name=name) for name, info in checkpoint.tensors.items()})
+    return finder.opened({name: Key(info.shape, info.dtype, name=name) for name, info in checkpoint.tensors.items()})
 
 
 def _adapter(finder: _Finder, node: Node) -> Space:
