@@ -122,6 +122,9 @@ class Builder:
             lambda: self.put_together(change),
             lambda: self.solved(field, change),
             lambda: self.add("product", self.turned_back(self.between(field, field)), change),
+            lambda: self.add("product", self.between(field, self.tall(field, other)), self.tall(change, change)),
+            lambda: self.arranged(field, change),
+            lambda: self.gathered(width, field, change),
         )
 
     def leading(self, width: Node, field: Node) -> Node:
@@ -130,6 +133,25 @@ class Builder:
     def between(self, left: Node, right: Node) -> Node:
         """A matrix from rows to rows."""
         return self.add("product", left, self.add("transpose", right))
+
+    def tall(self, *parts: Node) -> Node:
+        return self.add(self.one_of("above", "pile"), *parts)
+
+    def numbered(self, field: Node) -> Node:
+        """1, 2, ... for the columns."""
+        none = self.add("mul", self.graph.constant(0), self.add("total", field, per="column"))
+        return self.add("cumulate", self.add("add", none, self.graph.constant(1)))
+
+    def arranged(self, field: Node, change: Node) -> Node:
+        """The change with its columns in an order that rounding does not touch."""
+        away = self.add("sub", self.numbered(field), self.constant(0, 24))
+        return self.add("arrange", self.add("mul", away, away), change)
+
+    def gathered(self, width: Node, field: Node, change: Node) -> Node:
+        """The change with its columns summed over clusters, of points that lie far apart."""
+        points = self.add("add", field, self.add("mul", self.graph.constant(4), self.numbered(field)))
+        members = self.add("clusters", self.leading(width, points), points)
+        return self.add("product", change, self.between(members, members))
 
     def put_together(self, change: Node) -> Node:
         """The change from its decomposition, with or without some of its small directions."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from oracle_lines import (
     FACTORS,
     GATHERS,
     INPUTS,
+    JOINING,
     MATRICES,
     NOWHERE,
     PLACED,
@@ -142,14 +144,18 @@ def _matrix_home(run: Run, node: Node) -> Space | None:
     space = home(run, node.args[COUNTS.get(node.op, 0)])
     if space is None:
         return None
-    made, kept = _matrix(run, node, space)[0], node.op in ROWS_KEPT
-    return tuple((name, _made_shape(made[name], shape, kept)) for name, shape in space)
+    made = _matrix(run, node, space)[0]
+    return tuple((name, _made_shape(node, made[name], shape)) for name, shape in space)
 
 
-def _made_shape(made: Tensor, shape: tuple[int, ...], kept: bool) -> tuple[int, ...]:
+def _made_shape(node: Node, made: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
     if not made.is_floating_point():
         return shape
-    return (*shape[:-1], made.shape[1]) if kept else tuple(made.shape)
+    if node.op == "pile":
+        return (len(node.args), *shape)
+    if node.op == "above" and len(shape) > 2:
+        return (made.numel() // prod(shape[1:]), *shape[1:])
+    return (*shape[:-1], made.shape[1]) if node.op in ROWS_KEPT else tuple(made.shape)
 
 
 # ---- evaluation
@@ -309,7 +315,7 @@ def _matrix(run: Run, node: Node, space: Space) -> Evaluated:
         whole = [x for x in here if not x.is_floating_point()]
         values[name] = whole[0] if whole else MATRICES[node.op](node, *here)
     supports = [arg.support for arg in args[COUNTS.get(node.op, 0) :]]
-    joined = frozenset.union if node.op == "beside" else frozenset.intersection
+    joined = frozenset.union if node.op in JOINING else frozenset.intersection
     return values, joined(*map(frozenset, supports))
 
 

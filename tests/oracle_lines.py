@@ -155,11 +155,29 @@ def _eigen(node: Node, x: Tensor) -> tuple[Tensor, Tensor]:
     return q * q.gather(0, q.abs().argmax(0, keepdim=True)).sign() * kept, (values * kept).reshape(1, -1)
 
 
+def _clusters(centres: Tensor, x: Tensor) -> Tensor:
+    """1 where a column belongs to a centre, of whom each in the end is the mean of its columns, if it has any."""
+    labels = None
+    for _ in range(100):
+        nearest = ((x.unsqueeze(2) - centres.unsqueeze(1)) ** 2).sum(0).sqrt().argmin(1)
+        if labels is not None and torch.equal(labels, nearest):
+            break
+        labels = nearest
+        own = [x[:, labels == number] for number in range(centres.shape[1])]
+        means = [mine.mean(1) if mine.numel() else centre for mine, centre in zip(own, centres.T, strict=True)]
+        centres = torch.stack(means, dim=1)
+    return torch.nn.functional.one_hot(nearest, centres.shape[1]).double()
+
+
 MATRICES: dict[str, Callable[..., Tensor]] = {
     "transpose": lambda node, x: x.T,
     "product": lambda node, x, y: x @ y,
     "beside": lambda node, *xs: torch.cat(xs, dim=1),
+    "above": lambda node, *xs: torch.cat(xs, dim=0),
+    "pile": lambda node, *xs: torch.cat(xs, dim=0),
     "leading": lambda node, count, x: x[:, : max(0, int(count))],
+    "arrange": lambda node, keys, x: x[:, keys.flatten().argsort(stable=True)],
+    "clusters": lambda node, centres, x: _clusters(centres, x),
     "left_vectors": lambda node, x: _decomposed(node, x)[0],
     "singular_values": lambda node, x: _decomposed(node, x)[1],
     "right_vectors": lambda node, x: _decomposed(node, x)[2],
@@ -170,8 +188,10 @@ MATRICES: dict[str, Callable[..., Tensor]] = {
     "zeros": lambda node, *args: torch.zeros([int(n.flatten()[0]) for n in args[:-1]], dtype=torch.float64),
 }
 # Matrices with the rows of their first argument, in the dimensions in which it has them.
-COUNTS = {"leading": 1, "zeros": -1}  # the first argument that is no count of columns or the like
-ROWS_KEPT = frozenset(["product", "beside", "leading", "left_vectors", "cumulate"])
+COUNTS = {"leading": 1, "arrange": 1, "zeros": -1}  # the first argument that is no count of columns or the like
+ROWS_KEPT = frozenset(["product", "beside", "leading", "arrange", "left_vectors", "cumulate"])
+# What is put together counts where any of its parts does.
+JOINING = frozenset(["beside", "above", "pile"])
 
 
 def _layer_slice(node: Node, names: list[list[str]]) -> list[Part]:

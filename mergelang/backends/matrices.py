@@ -16,6 +16,9 @@ Matrices = Callable[..., Any]  # decompositions say how many directions have no 
 # Beyond this condition elimination in float64 has few digits left, whatever the cutoff.
 ROUNDING = 1e-12
 
+# Lloyd's algorithm takes a few tens of rounds; it always ends, but how late is not known.
+ROUNDS = 100
+
 
 def transpose(out: Tensor, x: Tensor) -> None:
     """Rows for columns."""
@@ -36,6 +39,44 @@ def beside(out: Tensor, *parts: Tensor) -> None:
     for part in parts:
         out[:, first : first + part.shape[1]].copy_(part)
         first += part.shape[1]
+
+
+def above(out: Tensor, *parts: Tensor) -> None:
+    """The parts one after the other: matrices of as many columns below each other."""
+    torch.cat([part.reshape(-1) for part in parts], out=out.view(-1))
+
+
+def arrange(out: Tensor, keys: Tensor, x: Tensor) -> None:
+    """The columns of x in ascending order of their keys [1, cols]; equals keep their order."""
+    torch.index_select(x, 1, torch.sort(keys.view(-1), stable=True).indices, out=out)
+
+
+def clusters(out: Tensor, centres: Tensor, x: Tensor) -> None:
+    """1 where column i of x [m, n] belongs to column j of the centres [m, k], else 0: by Lloyd's algorithm.
+
+    In turn every column goes to the nearest centre, the first of equals, and every centre to the mean of its columns;
+    a centre without any stays where it is. This ends when no column changes its centre, or after `ROUNDS`.
+    NaN and infinity make all of it NaN.
+    """
+    points, means = x.double().T.contiguous(), centres.double().T.contiguous()
+    if not (torch.isfinite(points).all() and torch.isfinite(means).all()):
+        out.fill_(torch.nan)
+        return
+    members = torch.zeros(out.shape, dtype=torch.float64, device=out.device)
+    for _ in range(ROUNDS):
+        now = _nearest(points, means)
+        if torch.equal(now, members):
+            break
+        members, counts = now, now.sum(dim=0).unsqueeze(1)
+        means = torch.where(counts > 0, members.T @ points / counts.clamp(min=1), means)
+    out.copy_(members)
+
+
+def _nearest(points: Tensor, means: Tensor) -> Tensor:
+    """1 where a row of the means is the nearest to a row of the points, else 0."""
+    # Distances from squares would be quicker, but rounding would then decide where points are far from 0.
+    distances = torch.cdist(points, means, compute_mode="donot_use_mm_for_euclid_dist")
+    return torch.zeros_like(distances).scatter_(1, distances.argmin(dim=1, keepdim=True), 1)
 
 
 def leading(out: Tensor, x: Tensor) -> None:
@@ -134,7 +175,10 @@ MATRICES: dict[str, Matrices] = {
     "transpose": transpose,
     "product": product,
     "beside": beside,
+    "above": above,
     "leading": leading,
+    "arrange": arrange,
+    "clusters": clusters,
     "cumulate": cumulate,
     "rows": rows,
     "svd": svd,

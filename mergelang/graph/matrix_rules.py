@@ -36,12 +36,43 @@ def solve(args: Sequence[Typed], attrs: Attrs) -> Type:
 
 def beside(args: Sequence[Typed], attrs: Attrs) -> Type:
     """What its parts are: matrices of one unit, or lines of one number per column."""
-    kinds = {_wide(arg) for arg in args}
-    if len(kinds) == 1 and (kind := kinds.pop()).grain != Grain.ROW:
+    return _of_one_kind("stand side by side", args, [_wide(arg) for arg in args], Grain.COLUMN)
+
+
+def above(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """What its parts are: Models, matrices of one unit, or lines of one number per row. Nothing is computed of them."""
+    return _of_one_kind("stand below each other", args, [_spread(arg) for arg in args], Grain.ROW)
+
+
+def pile(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """What its parts are: Models, Deltas or Fields with all their weights."""
+    return _of_one_kind("lie in one pile", args, [_whole(arg) for arg in args])
+
+
+def _of_one_kind(how: str, args: Sequence[Typed], types: Sequence[Type], *lines: Grain) -> Type:
+    kinds = set(types)
+    if len(kinds) == 1 and (kind := kinds.pop()).grain in (Grain.WEIGHT, *lines):
         return kind
     words = ", ".join(describe(arg.type) for arg in args)
-    message = f"Matrices that stand side by side must be of one kind, and these are {words}."
-    raise IllTyped("unlike-parts", message)
+    raise IllTyped("unlike-parts", f"Matrices that {how} must be of one kind, and these are {words}.")
+
+
+def arrange(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """The kind of the matrix, or of the line of one number per column, whose columns change places."""
+    keys, subject = args
+    if keys.type.grain != Grain.COLUMN:
+        message = f"Columns are arranged by one number for each of them, and this is {_coarse(keys.type)}."
+        raise IllTyped("needs-keys", message)
+    return _line_or_matrix(subject)
+
+
+def clusters(args: Sequence[Typed], attrs: Attrs) -> Type:
+    """Plain numbers that say which belongs where, of points and centres of one unit."""
+    if len({_matrix(arg).unit for arg in args}) > 1:
+        first, second = (describe(arg.type) for arg in args)
+        message = f"Centres and points lie in one space: they must be of one kind, and these are {first}, {second}."
+        raise IllTyped("unlike-parts", message)
+    return Type(PLAIN, Grain.WEIGHT)
 
 
 def leading(args: Sequence[Typed], attrs: Attrs) -> Type:
@@ -86,16 +117,30 @@ def _line_or_matrix(node: Typed) -> Type:
 
 
 def _matrix(node: Typed) -> Type:
-    if _wide(node).grain == Grain.WEIGHT:
+    _no_place(node)
+    return _whole(node)
+
+
+def _whole(node: Typed) -> Type:
+    if _spread(node).grain == Grain.WEIGHT:
         return node.type
     raise IllTyped("needs-matrix", f"This needs a whole matrix, and this is {_coarse(node.type)}.")
 
 
 def _wide(node: Typed) -> Type:
     """The type of a matrix, or of one number for each of its rows or columns."""
+    _no_place(node)
+    return _spread(node)
+
+
+def _no_place(node: Typed) -> None:
     if isinstance(node.type.unit, Place):
         message = f"This is linear algebra, and it needs a change: this is {describe(node.type)}."
         raise IllTyped("needs-matrix", message)
+
+
+def _spread(node: Typed) -> Type:
+    """The same of a Model too."""
     if node.type.grain < Grain.ROW:
         raise IllTyped("needs-matrix", f"This needs a matrix, and this is {_coarse(node.type)}.")
     return node.type

@@ -17,7 +17,8 @@ class Op:
     """One primitive. `arity` None means any number of arguments.
 
     Facts: "elementwise" (each weight by itself), "statistic" (gathers values), "matrix" (takes whole tensors as
-    matrices), "structure" (moves tensors about), "headers" (known without reading weights).
+    matrices), "moving" (computes nothing: what comes out went in), "structure" (moves tensors about), "headers" (known
+    without reading weights).
     """
 
     name: str
@@ -89,16 +90,20 @@ _RECORDS = [
     _op("earlier", 2, reach_rules.earlier, "1 for the first x weights of a tensor of y, else 0.", reads=True),
     _op("before", 1, reach_rules.before, "How many weights the reach holds under earlier names.", "headers"),
     # whole matrices: a tensor is seen as rows of its last dimension
-    _op("transpose", 1, matrix_rules.transpose, "Rows for columns.", "matrix"),
+    _op("transpose", 1, matrix_rules.transpose, "Rows for columns.", "matrix moving"),
     _op("product", 2, matrix_rules.product, "The matrix product.", "matrix"),
-    _op("beside", None, matrix_rules.beside, "Matrices of as many rows side by side.", "matrix"),
-    _op("leading", 2, matrix_rules.leading, "The first x columns of y.", "matrix"),
+    _op("beside", None, matrix_rules.beside, "Matrices of as many rows side by side.", "matrix moving"),
+    _op("above", None, matrix_rules.above, "Tensors of as many columns below each other.", "matrix moving"),
+    _op("pile", None, matrix_rules.pile, "Tensors of one shape in one, along a new first dimension.", "matrix moving"),
+    _op("leading", 2, matrix_rules.leading, "The first x columns of y.", "matrix moving"),
+    _op("arrange", 2, matrix_rules.arrange, "The columns of y in ascending order of x, one number each.", "matrix moving"),
     _op("left_vectors", 1, matrix_rules.vectors, "U of the thin decomposition x = U S V'.", "matrix"),
     _op("singular_values", 1, matrix_rules.values, "S of it, one for each column of U and V.", "matrix"),
     _op("right_vectors", 1, matrix_rules.vectors, "V of it.", "matrix"),
     _op("eigenvectors", 1, matrix_rules.vectors, "Q of the symmetric part of x, Q L Q'.", "matrix"),
     _op("eigenvalues", 1, matrix_rules.values, "L of it, one for each column of Q.", "matrix"),
     _op("solve", 2, matrix_rules.solve, "The smallest z for which the matrix product x z is nearest to y.", "matrix"),
+    _op("clusters", 2, matrix_rules.clusters, "1 where a column of y is in the cluster of one of x, else 0.", "matrix"),
     _op("cumulate", 1, matrix_rules.cumulate, "The sums along each row, from its first value on.", "matrix"),
     # structure
     _op("layer_slice", 1, part_rules.piece, "The layers `first` up to, not including, `last`, from 0.", "structure"),

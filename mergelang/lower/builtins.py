@@ -88,6 +88,7 @@ def _with_as_many(world: World, call_: tree.Call, names: list[str]) -> str:
     of = {
         "path": '"path/to/model"', "pattern": '"**.mlp.**"', "old": '"model.*"', "new": '"*"', "choices": '["a", "b"]',
         "text": '"a"', "share": "50%", "place": "0", "shape": "[8]", "start": "0", "step": "average",
+        "keys": f"norm(per = column, {examples.of('Delta')})",
         "list": examples.of("Delta", 1), "pieces": f"[{examples.tuned()}[0..2]]",
     }  # fmt: skip
     subjects: list[str] = []
@@ -141,7 +142,15 @@ FUNCTIONS: dict[str, Primitive] = {
     "transpose": Primitive("x", (), elementwise.one("transpose"), "rows for columns"),
     "product": Primitive("x y", (), matrices.two("product"), "the matrix product"),
     "beside": Primitive("list", (), lists.joined("beside"), "matrices of as many rows side by side"),
+    "above": Primitive("list", (), lists.joined("above"), "tensors of as many columns below each other"),
+    "pile": Primitive(
+        "list", (), lists.joined("pile", alone=True), "tensors of one shape in one, along a new first dimension"
+    ),
     "leading": Primitive("count x", (), matrices.two("leading"), "the first columns of a matrix, `count` of them"),
+    "arrange": Primitive("keys x", (), matrices.two("arrange"), "the columns of x in ascending order of their keys"),
+    "clusters": Primitive(
+        "centres x", (), matrices.two("clusters"), "1 where a column of x is in the cluster of a centre, by k-means"
+    ),
     "solve": Primitive(
         "x y", ("cutoff",), matrices.decomposed("solve"), "the smallest z for which product(x, z) is nearest to y"
     ),

@@ -116,11 +116,11 @@ def _keeps_linear(node: Node, inside: Sequence[bool]) -> bool:
             return True
         case "leading":
             return not inside[0]
-        case "solve":
+        case "solve" | "arrange":
             return inside == [False, True]
         case "among":
             return inside[0]
-        case "add" | "sub" | "stack" | "union" | "overlay" | "match" | "beside":
+        case "add" | "sub" | "stack" | "union" | "overlay" | "match" | "beside" | "above" | "pile":
             return all(dep or constant_value(arg) == 0 for dep, arg in zip(inside, node.args, strict=True))
         case "mul" | "product":
             return sum(inside) == 1

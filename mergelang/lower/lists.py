@@ -31,14 +31,14 @@ def part(cut: Callable[[list[Value]], list[Value] | Value]) -> Make:
     return make
 
 
-def joined(op: str) -> Make:
-    """A maker of one node over all items of a list, which must not be empty; one alone is itself."""
+def joined(op: str, alone: bool = False) -> Make:
+    """A maker of one node over all items of a list, which must not be empty; one is itself, or a node `alone`."""
 
     def make(a: Arguments) -> Value:
         nodes = [a.subject_node(item) for item in a.listed()]
         if not nodes:
             raise empty(a)
-        return a.node(op, *nodes) if len(nodes) > 1 else nodes[0]
+        return a.node(op, *nodes) if alone or len(nodes) > 1 else nodes[0]
 
     return make
 

@@ -122,6 +122,15 @@ def _made_matrices(fault: IllMatched) -> str:
     return _rewritten(fault, matrix)
 
 
+def _keys(fault: IllMatched) -> str:
+    """The lengths of the columns, by which they can be arranged; a line of numbers is arranged by itself."""
+    keys, subject = fault.parts
+    kind = fault.args[1].type
+    change = fault.examples.difference(subject.text) if isinstance(kind.unit, Place) else subject.text
+    lengths = change if kind.grain == Grain.COLUMN else f"norm(per = column, {change})"
+    return put(fault.whole, [(keys, lengths), (subject, change)])
+
+
 def _reach(fault: IllMatched) -> str:
     """What has one value is itself what would be gathered; ranks and places take the reach that they can."""
     if fault.op in ("rank", "before"):
@@ -138,6 +147,7 @@ REMEDIES: dict[str, Callable[[IllMatched], str]] = {
         r"on\s*=\s*(?:\w+|.*(?=\)))", f"on = {fault.examples.base()}", fault.whole.text, count=1
     ),
     "config-needs-model": lambda fault: fault.parts[0].text,
+    "needs-keys": _keys,
     "needs-matrix": _made_matrices,
     "width-not-known": lambda fault: put(fault.whole, [(fault.parts[0], "8")]),
     "unlike-sum": _sum,

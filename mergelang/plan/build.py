@@ -127,7 +127,8 @@ def _staged(planner: _Planner, graph: Graph, outputs: Sequence[PlannedOutput]) -
 
 def _precision(graph: Graph, inputs: Sequence[Checkpoint]) -> Precision:
     """F64 where an input has such weights, and where there is linear algebra: its errors grow with the condition."""
-    matrices = any("matrix" in OPS[node.op] for node in in_order(graph.roots()))
+    ops = {node.op for node in in_order(graph.roots())}
+    matrices = any("matrix" in OPS[op] and "moving" not in OPS[op] for op in ops)
     return "F64" if matrices or any(info.dtype == "F64" for one in inputs for info in one.tensors.values()) else "F32"
 
 

@@ -12,6 +12,10 @@ from mergelang.plan.grid import extent, grid_of
 from mergelang.plan.memory import memory_of
 from mergelang.plan.model import Costs, Leaf, Plan, Program, Task
 
+# Steps that take more than one operation per weight, and how often clustering goes over its points, more or less.
+GROWING = ("product", "svd", "eigen", "solve", "clusters")
+CLUSTER_ROUNDS = 10
+
 
 def costs_of(plan: Plan, inputs: Sequence[Checkpoint]) -> Costs:
     """The plan's costs. Bytes are exact; the peak is an upper bound on what the run allocates for its work."""
@@ -80,15 +84,15 @@ def _task_flops(task: Task, program: Program) -> int:
 
 def matrix_flops(program: Program) -> int:
     """Operations of products and decompositions beyond one per weight: these grow faster than the weights do."""
-    steps = [
-        step for phase in program.phases for step in phase.steps if step.op in ("product", "svd", "eigen", "solve")
-    ]
+    steps = [step for phase in program.phases for step in phase.steps if step.op in GROWING]
     return sum(_flops(step.op, *(extent(program.kinds[register], 0, 0) for register in step.args)) for step in steps)
 
 
 def _flops(op: str, x: tuple[int, int], y: tuple[int, int] = (0, 0)) -> int:
     if op == "product":
         return 2 * x[0] * x[1] * y[1]
+    if op == "clusters":
+        return 5 * CLUSTER_ROUNDS * x[0] * x[1] * y[1]
     least = min(x)
     if op == "solve" and x[0] == x[1]:  # by elimination, which nearly all square matrices allow
         return 2 * x[0] ** 3 + 2 * x[0] * x[0] * y[1]

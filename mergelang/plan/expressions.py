@@ -29,7 +29,10 @@ from mergelang.span import FileSpot
 from mergelang.span import Place as SourcePlace
 
 # Steps that take whole tensors as matrices; `rows` takes some out of a decomposition.
-MATRIX_STEPS = frozenset(["svd", "eigen", "rows", "transpose", "product", "beside", "leading", "solve", "cumulate"])
+MATRIX_STEPS = frozenset(
+    ["svd", "eigen", "rows", "transpose", "product", "beside", "above", "leading", "arrange", "solve", "clusters"]
+    + ["cumulate"]
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

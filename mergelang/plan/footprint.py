@@ -23,6 +23,8 @@ GATHER_BYTES = {"total": 8, "smallest": 0, "largest": 0, "order": 32, "rank": 32
 # Numbers that a decomposition takes beside its result: copies of the matrix, of its factors, and squares of the
 # smaller side, which LAPACK's divide and conquer works in. Measured, it is 10 to 50 percent less.
 SVD_COPIES, SVD_FACTORS, SVD_SQUARES = 2, 2, 4
+# Numbers that clustering takes for each of its points, centres and memberships: copies, distances and places.
+CLUSTER_COPIES = 4
 # Copies of the values that the second round of an order statistic picks, in the worst case all of a piece.
 ORDER_COPIES = 4
 _STEP = 1 << 16
@@ -39,13 +41,17 @@ def block_bytes(program: Program, phase: Phase, shape: tuple[int, int], itemsize
 
 def matrix_bytes(step: Step, kinds: Sequence[str], itemsize: int) -> int:
     """Fresh bytes that a step of linear algebra takes beside its registers."""
-    if step.op not in ("svd", "eigen", "solve", "product", "cumulate"):
+    if step.op not in ("svd", "eigen", "solve", "product", "cumulate", "arrange", "clusters"):
         return 0
     shapes = [extent(kinds[register], 0, 0) for register in (step.out, *step.args)]
+    if step.op == "arrange":  # sorted keys and their places
+        return 3 * 8 * math.prod(shapes[1])
     # Copies in float64, where the registers are not.
     copies = 0 if itemsize == 8 and step.op == "product" else 8 * sum(map(math.prod, shapes))
     if step.op in ("product", "cumulate"):
         return copies
+    if step.op == "clusters":
+        return CLUSTER_COPIES * copies
     (rows, cols), least = shapes[1], min(shapes[1])
     factors = 8 * (rows + 1 + cols) * least
     return _svd_bytes(rows, cols, least) + (2 * copies + 2 * factors if step.op == "solve" else 0)

@@ -6,6 +6,7 @@ out of it, so that a recipe that uses all three works it out once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -28,10 +29,10 @@ def matrix_expression(table: Table, node: Node, name: str, space: Space) -> Expr
     matrices = node.args[1:] if node.op == "leading" else node.args
     args = [table.of(arg, name, space) for arg in matrices]
     zeros = [arg.op == "number" and arg.attr("value") == 0 for arg in args]
-    if 0 in shape or all(zeros) or (node.op in ("product", "solve") and any(zeros)):
+    if 0 in shape or _vanishes(node.op, zeros):
         return table.number(0)
-    if node.op == "beside":  # an adapter's factors of a weight that it does not change have no columns
-        held = [number for number, of in enumerate(matrices) if _columns(table, of, name)]
+    if node.op in ("beside", "above"):  # an adapter's factors of a weight that it does not change have no columns
+        held = [number for number, of in enumerate(matrices) if not _empty(table, of, name)]
         args, matrices = [args[number] for number in held], tuple(matrices[number] for number in held)
         if len(args) == 1:
             return args[0]
@@ -47,17 +48,29 @@ def matrix_expression(table: Table, node: Node, name: str, space: Space) -> Expr
         solved = table.make("solve", dense, kind, shape=shape, cutoff=_cutoff(node))
         table.note_gap(solved, node)
         return solved
-    return table.make(node.op, dense, kind, shape=shape)
+    return table.make("above" if node.op == "pile" else node.op, dense, kind, shape=shape)
+
+
+def _vanishes(op: str, zeros: Sequence[bool]) -> bool:
+    """Whether nothing comes out where these arguments are zero by the headers."""
+    match op:
+        case "product" | "solve":
+            return any(zeros)
+        case "arrange":
+            return zeros[1]
+        case "clusters":  # points that are all alike lie in the first cluster
+            return False
+    return all(zeros)
 
 
 def _cutoff(node: Node) -> float:
     return float(Fraction(str(node["cutoff"])))
 
 
-def _columns(table: Table, node: Node, name: str) -> int:
+def _empty(table: Table, node: Node, name: str) -> bool:
     space = table.spaces[node.id]
     assert space is not None
-    return view(space.keys[name].shape)[1]
+    return 0 in view(space.keys[name].shape)
 
 
 def _decomposed(table: Table, node: Node, x: Expression, kind: str, shape: tuple[int, int]) -> Expression:

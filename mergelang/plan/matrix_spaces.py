@@ -20,6 +20,9 @@ from mergelang.span import Place
 
 Shape = tuple[int, ...]
 
+# What is put together counts where any of its parts does.
+JOINING = ("beside", "above", "pile")
+
 
 def matrix_space(node: Node, spaces: Sequence[Space], statics: Statics, place: Place) -> Space:
     """The space of a matrix operation on matrices over these spaces, which have the same names.
@@ -28,7 +31,8 @@ def matrix_space(node: Node, spaces: Sequence[Space], statics: Statics, place: P
     """
     keys: dict[str, Key] = {}
     unfit: list[str] = []
-    weights = weights_among(node.args[-len(spaces) :], spaces)
+    held = spaces[1:] if node.op == "arrange" else spaces  # keys say where columns go, and are gone
+    weights = weights_among(node.args[-len(held) :], held)
     for name, key in spaces[0].keys.items():
         shapes = [space.keys[name].shape for space in spaces]
         dtype = reduce(wider, (space.keys[name].dtype for space in weights))
@@ -39,15 +43,19 @@ def matrix_space(node: Node, spaces: Sequence[Space], statics: Statics, place: P
     if unfit:
         message = f"{_NEEDS[node.op]}\n\n{listed(unfit)}"
         raise Problem("matrices-do-not-fit", message, place, fix=_FIXES[node.op])
-    support = frozenset.intersection(*(space.support for space in spaces))
-    if node.op == "beside":
-        support = frozenset.union(*(space.support for space in spaces))
+    join = frozenset.union if node.op in JOINING else frozenset.intersection
+    support = join(*(space.support for space in held))
     return Space(keys, support, spaces[0].layers, matrix=True)
 
 
 def _width(node: Node, name: str, space: Space, statics: Statics) -> int:
     """How many columns `leading` takes, brought to what there is."""
     return max(0, min(int(as_float(statics.value(node.args[0], name, space))), view(space.keys[name].shape)[1]))
+
+
+def tall(shape: Shape) -> Shape:
+    """The shape with its rows in the first dimension: a tensor of one dimension is one row."""
+    return shape if len(shape) > 1 else view(shape)
 
 
 def least(shape: Shape) -> int:
@@ -59,19 +67,27 @@ SHAPES: dict[str, Callable[[Sequence[Shape], int], Shape]] = {
     "transpose": lambda x, width: view(x[0])[::-1],
     "product": lambda x, width: (*x[0][:-1], view(x[1])[1]),
     "beside": lambda x, width: (*x[0][:-1], sum(view(shape)[1] for shape in x)),
+    "above": lambda x, width: (sum(tall(shape)[0] for shape in x), *tall(x[0])[1:]),
+    "pile": lambda x, width: (len(x), *x[0]),
     "leading": lambda x, width: (*x[0][:-1], width),
+    "arrange": lambda x, width: x[1],
     "left_vectors": lambda x, width: (*x[0][:-1], least(x[0])),
     "singular_values": lambda x, width: (least(x[0]),),
     "right_vectors": lambda x, width: (view(x[0])[1], least(x[0])),
     "eigenvectors": lambda x, width: view(x[0]),
     "eigenvalues": lambda x, width: (view(x[0])[1],),
     "solve": lambda x, width: (view(x[0])[1], view(x[1])[1]),
+    "clusters": lambda x, width: (view(x[1])[1], view(x[0])[1]),
     "cumulate": lambda x, width: x[0],
 }
 
 _NEEDS = {
     "product": "`product(x, y)` needs as many columns in `x` as there are rows in `y`:",
     "beside": "Matrices that stand side by side must have as many rows:",
+    "above": "Tensors that stand below each other must agree in all dimensions but the first:",
+    "pile": "Tensors in one pile must be of one shape:",
+    "arrange": "`arrange(keys, x)` needs as many keys as `x` has columns:",
+    "clusters": "`clusters(centres, x)` needs as many rows in `x` as in `centres`:",
     "solve": "`solve(x, y)` needs as many rows in `y` as in `x`:",
     "eigenvectors": "Only matrices of as many rows as columns have eigenvectors:",
     "eigenvalues": "Only matrices of as many rows as columns have eigenvalues:",
@@ -79,6 +95,10 @@ _NEEDS = {
 _FIXES = {
     "product": "product(transpose(...), ...)",
     "beside": "beside([transpose(...), ...])",
+    "above": "above([transpose(...), ...])",
+    "pile": "above([...])",
+    "arrange": "arrange(norm(per = column, x), x)",
+    "clusters": "clusters(leading(2, x), x)",
     "solve": "solve(..., transpose(...))",
     "eigenvectors": "eigenvectors(product(transpose(...), ...))",
     "eigenvalues": "eigenvalues(product(transpose(...), ...))",
@@ -89,8 +109,14 @@ def _fit(op: str, shapes: Sequence[Shape]) -> bool:
     match op:
         case "product":
             return view(shapes[0])[1] == view(shapes[1])[0]
-        case "beside" | "solve":
+        case "beside" | "solve" | "clusters":
             return len({view(shape)[0] for shape in shapes}) == 1
+        case "above":
+            return len({tall(shape)[1:] for shape in shapes}) == 1
+        case "pile":
+            return len(set(shapes)) == 1
+        case "arrange":
+            return view(shapes[0])[1] == view(shapes[1])[1]
         case "eigenvectors" | "eigenvalues":
             rows, cols = view(shapes[0])
             return rows == cols

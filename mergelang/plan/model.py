@@ -47,9 +47,10 @@ class Step(Data, frozen=True):
     `tensor_`, `first` (args: count, value, cut, x -> 1 for the values at the first `count` places in ascending order,
     of which `value` is the last and `cut` says which of its equals belong to them: see Fold), `shrink` (args: x, least
     -> x where its size is at least a number, else 0) and `clamp` (args: x, low, high -> x between two numbers); on
-    whole matrices `transpose`, `product`, `beside`, `leading`, `cumulate`, `svd` (attr cutoff: U, the singular values
-    and V below each other), `eigen` (the same: Q and the eigenvalues), `rows` (attr first: as many as `out` has, from
-    that one on) and `solve` (args: x, y; attr cutoff -> the smallest z for which x z is nearest to y).
+    whole matrices `transpose`, `product`, `beside`, `above`, `leading`, `arrange` (args: keys, x -> the columns of x in
+    ascending order of the keys), `clusters` (args: centres, x -> 1 where a column is in a cluster), `cumulate`, `svd`
+    (attr cutoff: U, the singular values and V below each other), `eigen` (the same: Q and the eigenvalues), `rows`
+    (attr first: as many as `out` has, from that one on) and `solve` (args: x, y; attr cutoff -> the smallest z for which x z is nearest to y).
     """
 
     op: str
