@@ -37,6 +37,14 @@ SHAPES = {
     "model.norm.weight": (HIDDEN,),
     "lm_head.weight": (VOCAB, HIDDEN),
 }
+ROUTERS = [f"model.layers.{layer}.block_sparse_moe.gate.weight" for layer in range(LAYERS)]
+ADAPTED = "model.layers.1.self_attn.q_proj"
+SHAPES_OF: dict[str, dict[str, tuple[int, int]]] = {
+    "left": {f"{ADAPTED}.weight": (HIDDEN, 4)},
+    "right": {f"{ADAPTED}.weight": (4, HIDDEN)},
+    "chosen": dict.fromkeys(ROUTERS, (1, 4)),
+    "outputs": dict.fromkeys(ROUTERS, (4, 3 * HIDDEN)),
+}
 OPENED = re.compile(r'(checkpoint|adapter|factors|statistics)\("([^"]+)"')
 EXAMPLES = {method.file: method.example for method in library()}
 
@@ -49,8 +57,7 @@ def put(folder: Path, word: str, name: str) -> None:
     if word == "statistics":
         save_file(statistics(name, seed), folder / name)
     elif "-lora" in name:
-        module = "model.layers.1.self_attn.q_proj"
-        put_adapter(folder / Path(name).parts[0], pair(module, HIDDEN, HIDDEN, seed=seed))
+        put_adapter(folder / Path(name).parts[0], pair(ADAPTED, HIDDEN, HIDDEN, seed=seed))
     else:
         (folder / name).mkdir()
         save_file(model(seed if name != "base" else None), folder / name / "model.safetensors")
@@ -67,8 +74,11 @@ def model(seed: int | None) -> Weights:
 
 
 def statistics(name: str, seed: int) -> Weights:
-    """Grams of linear layers, or a number above 0 for each weight."""
-    if "-gram" not in name:
+    """What the name ends with: Grams of linear layers, or numbers of other shapes; else one above 0 for each weight."""
+    kind = name.removesuffix(".safetensors").rpartition("-")[2]
+    if kind in SHAPES_OF:
+        return toy.weights(SHAPES_OF[kind], seed)
+    if kind != "gram":
         return {key: x**2 for key, x in toy.weights(SHAPES, seed).items()}
     inputs = {key: (2 * shape[1], shape[1]) for key, shape in SHAPES.items() if "_proj." in key}
     return {key: x.T @ x for key, x in toy.weights(inputs, seed).items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tomllib
 from dataclasses import dataclass, field
@@ -71,7 +72,7 @@ def _fields(saved: Weights) -> dict[str, Weights]:
         family, owner, tensor = [*key.split("/", 2), ""][:3]
         if family in ("mask", "prob"):
             fields.setdefault(family + owner.removeprefix("m"), {})[tensor] = value.float()
-        elif family in ("fisher", "gram", "moments"):
+        elif family in ("fisher", "gram", "moments", "stat"):
             fields.setdefault(f"{family}_{owner}", {})[tensor] = value.float()
     return fields
 
@@ -86,7 +87,8 @@ def laid_out(case: Case, folder: Path) -> Path:
         if path.is_dir():
             shutil.copytree(path, folder / name)
             lets.append(f'let {name} = adapter("{name}", on = base)\n')
-            lets.append(f'let f{name[1:]} = factors("{name}", on = base)\n' if "factors(" in case.recipe else "")
+            if f"f{name[1:]}" in re.findall(r"\w+", case.recipe):
+                lets.append(f'let f{name[1:]} = factors("{name}", on = base)\n')
         else:
             shutil.copy(path, folder / f"{name}.safetensors")
             lets.append(f'let {name} = checkpoint("{name}.safetensors")\n')

@@ -67,6 +67,24 @@ RECIPES = {
         let onto = product(x, transpose(raw(b - base)))
         let turn = eigenvectors(onto)
         merge base + product(turn * (eigenvalues(onto) > 0), product(transpose(turn), x)) + product(raw(onto), x)""",
+    "the longest columns first": """
+        let x = a - base
+        let keys = floor(2 * norm(per = column, raw(b - base)))
+        let front = leading(2, arrange(-keys, x))
+        let back = arrange(arrange(keys, column_numbers(x)), x)
+        merge base + product(product(raw(front), transpose(raw(front))), x) + back""",
+    "the means of clusters": """
+        let x = a - base
+        let members = kmeans(2, x)
+        merge base + product(cluster_means(members, x), transpose(members))""",
+    "clusters that begin by chance": """
+        let x = a - base
+        let members = kmeans(centres = drawn_apart(2, raw(x)), 2, raw(x))
+        merge base + product(x, product(members, transpose(kmeans(2, x))))""",
+    "below each other and in a pile": """
+        let x = a - base
+        let twice = above([x, b - base])
+        merge base + product(product(raw(x), transpose(raw(pile([x, x])))), twice)""",
     "by the number of dimensions": """
         let x = a - base
         merge base + (if dimensions == 2 then product(product(raw(x), transpose(raw(b - base))), x) else x / 2)""",
@@ -206,6 +224,63 @@ def test_infinities_that_are_allowed_spread_over_their_tensor_only() -> None:
     assert made["v"].isfinite().all()
     with pytest.raises(Problem, match="w"):
         recipe.tensors()
+
+
+# ---- columns, and tensors in one
+
+
+def test_columns_of_one_key_keep_their_order_and_what_is_arranged_can_be_put_back() -> None:
+    x = {"w": torch.tensor([[4.0, 1.0, 3.0, 1.0, 2.0]])}
+    keys = "floor(norm(per = column, raw(x)) / 2)"
+    assert part(f"arrange({keys}, raw(x))", x=x).tolist() == [[1, 1, 3, 2, 4]]
+    back = f"arrange(arrange({keys}, column_numbers(raw(x))), arrange({keys}, raw(x)))"
+    assert part(back, x=x).tolist() == x["w"].tolist()
+
+
+def test_a_centre_that_no_column_goes_to_stays_where_it_is() -> None:
+    x = {"w": torch.tensor([[0.0, 1.0, 8.0, 9.0]])}
+    far = "beside([leading(1, raw(x)) + 100, leading(2, raw(x))])"
+    assert part(f"clusters({far}, raw(x))", x=x).T.tolist() == [[0, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]]
+
+
+def test_of_two_centres_that_are_equally_near_the_first_has_the_column() -> None:
+    x = {"w": torch.tensor([[-1.0, 1.0, 0.0]])}
+    assert part("clusters(leading(2, raw(x)), raw(x))", x=x).tolist() == [[1, 0], [0, 1], [1, 0]]
+
+
+def test_columns_far_apart_are_chosen_without_chance_and_drawn_ones_by_their_seed() -> None:
+    x = {"w": torch.tensor([[0.0, 1.0, 2.0, 50.0, 51.0, -90.0]])}
+    assert part("far_apart(3, raw(x))", x=x).tolist() == [[-90, 51, 0]]
+    drawn = [part(f"drawn_apart(seed = {seed}, 3, raw(x))", x=x).tolist() for seed in range(40)]
+    assert len({str(one) for one in drawn}) > 5
+    # A column's chance goes by its squared distance, so nearly always all three groups are there.
+    groups = [{round(value / 50) for value in columns[0]} for columns in drawn]
+    assert sum(one == {-2, 0, 1} for one in groups) >= 36
+
+
+def test_models_are_piled_bit_for_bit_and_as_they_are_stored() -> None:
+    one = {"w": torch.randn(2, 3).to(torch.bfloat16), "v": torch.randn(3)}
+    other = {"w": torch.randn(2, 3).to(torch.bfloat16), "v": torch.randn(3)}
+    made = ml.merge("pile([one, other, one])", one=one, other=other)
+    assert all(torch.equal(made[name], torch.stack([one[name], other[name], one[name]])) for name in one)
+    below = ml.merge("above([pile([one, one]), pile([other])])", one=one, other=other)
+    assert all(torch.equal(below[name], torch.stack([one[name], one[name], other[name]])) for name in one)
+    assert ml.compile("above([one, other])", one=one, other=other).plan().precision == "F32"
+
+
+@pytest.mark.parametrize(
+    ("text", "needs"),
+    [
+        ("pile([x, y])", "of one shape"),
+        ("above([x, y])", "all dimensions but the first"),
+        ("field(arrange(norm(per = column, y - origin), raw(x)))", "as many keys"),
+        ("field(clusters(raw(y), raw(x)))", "as many rows"),
+    ],
+)
+def test_what_does_not_fit_is_told_from_headers(text: str, needs: str) -> None:
+    with pytest.raises(Problem, match=needs) as raised:
+        ml.compile(text, x={"w": torch.ones(2, 3)}, y={"w": torch.ones(4, 5)}).plan()
+    assert raised.value.slug == "matrices-do-not-fit"
 
 
 # ---- memory

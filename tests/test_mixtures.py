@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 import mergelang as ml
@@ -68,3 +69,45 @@ def test_a_model_of_qwens_kind_loads_with_its_shared_expert(tmp_path: Path) -> N
     )
     text = f'let base = checkpoint("base") merge qwen2_moe(24, {routers}, base, [base, base], base)'
     assert type(merged(tmp_path, text)).__name__ == "Qwen2MoeForCausalLM"
+
+
+def test_experts_in_one_tensor_compute_the_same(tmp_path: Path) -> None:
+    before = dense(tmp_path, "base")
+    after = merged(tmp_path, 'merge upcycle(number = 4, stacked = true, deviation = 1, checkpoint("base"))')
+    assert type(after).__name__ == "MixtralForCausalLM"
+    assert (logits(after) - logits(before)).abs().max() < ROUNDING
+
+
+def test_experts_whose_outputs_are_alike_are_merged_to_fewer(tmp_path: Path) -> None:
+    before = {name: dense(tmp_path, name, seed=seed).state_dict() for seed, name in enumerate(("base", "other"))}
+    lets = 'let base = checkpoint("base") let other = checkpoint("other") '
+    four = f"{lets} merge mixtral(random_routers(4, base), [base, other, other, base], base)"
+    (tmp_path / "four.merge").write_text(four)
+    ml.compile(tmp_path / "four.merge").run(tmp_path / "four")
+    router = "model.layers.{}.block_sparse_moe.gate.weight"
+    outputs = torch.tensor([[3.0, 0.0], [0.0, 1.0], [0.1, 1.0], [3.0, 0.1]])
+    for name, told in (("outputs", outputs), ("often", torch.tensor([[4.0, 1.0, 2.0, 1.0]]))):
+        save_file({router.format(layer): told.clone() for layer in range(2)}, tmp_path / f"{name}.safetensors")
+    told = 'statistics("often.safetensors"), statistics("outputs.safetensors")'
+    after = merged(tmp_path, f'merge sub_moe_mixtral(experts = 4, number = 2, {told}, checkpoint("four"))')
+    assert after.config.num_local_experts == 2
+    made = load_file(tmp_path / "out" / "model.safetensors")
+    was = load_file(tmp_path / "four" / "model.safetensors")
+    for number, name in enumerate(("base", "other")):  # the first cluster begins with the longest column
+        held = made[f"model.layers.1.block_sparse_moe.experts.{number}.w2.weight"]
+        torch.testing.assert_close(held, before[name]["model.layers.1.mlp.down_proj.weight"])
+    rows, merged_rows = was[router.format(0)], made[router.format(0)]
+    torch.testing.assert_close(merged_rows, torch.stack([(4 * rows[0] + rows[3]) / 5, (rows[1] + 2 * rows[2]) / 3]))
+
+
+def test_channels_that_do_nothing_can_be_removed(tmp_path: Path) -> None:
+    model = dense(tmp_path, "base")
+    with torch.no_grad():
+        for layer, idle in zip(model.model.layers, ([0, 3, 4, 5, 20], [1, 2, 7, 22, 23]), strict=True):
+            layer.mlp.up_proj.weight[idle] *= 1e-3
+            layer.mlp.gate_proj.weight[idle] *= 1e-3
+            layer.mlp.down_proj.weight[:, idle] = 0
+    model.save_pretrained(tmp_path / "base")
+    after = merged(tmp_path, 'let base = checkpoint("base") merge loraprune(19, abs(raw(base)), base)')
+    assert after.config.intermediate_size == 19
+    assert (logits(after) - logits(model)).abs().max() < ROUNDING

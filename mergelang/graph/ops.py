@@ -96,7 +96,7 @@ _RECORDS = [
     _op("above", None, matrix_rules.above, "Tensors of as many columns below each other.", "matrix moving"),
     _op("pile", None, matrix_rules.pile, "Tensors of one shape in one, along a new first dimension.", "matrix moving"),
     _op("leading", 2, matrix_rules.leading, "The first x columns of y.", "matrix moving"),
-    _op("arrange", 2, matrix_rules.arrange, "The columns of y in ascending order of x, one number each.", "matrix moving"),
+    _op("arrange", 2, matrix_rules.arrange, "The columns of y in ascending order of x.", "matrix moving"),
     _op("left_vectors", 1, matrix_rules.vectors, "U of the thin decomposition x = U S V'.", "matrix"),
     _op("singular_values", 1, matrix_rules.values, "S of it, one for each column of U and V.", "matrix"),
     _op("right_vectors", 1, matrix_rules.vectors, "V of it.", "matrix"),

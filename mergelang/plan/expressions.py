@@ -29,10 +29,8 @@ from mergelang.span import FileSpot
 from mergelang.span import Place as SourcePlace
 
 # Steps that take whole tensors as matrices; `rows` takes some out of a decomposition.
-MATRIX_STEPS = frozenset(
-    ["svd", "eigen", "rows", "transpose", "product", "beside", "above", "leading", "arrange", "solve", "clusters"]
-    + ["cumulate"]
-)
+MOVES = ("transpose", "beside", "above", "leading", "arrange", "rows")
+MATRIX_STEPS = frozenset([*MOVES, "product", "cumulate", "svd", "eigen", "solve", "clusters"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

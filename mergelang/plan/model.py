@@ -50,7 +50,8 @@ class Step(Data, frozen=True):
     whole matrices `transpose`, `product`, `beside`, `above`, `leading`, `arrange` (args: keys, x -> the columns of x in
     ascending order of the keys), `clusters` (args: centres, x -> 1 where a column is in a cluster), `cumulate`, `svd`
     (attr cutoff: U, the singular values and V below each other), `eigen` (the same: Q and the eigenvalues), `rows`
-    (attr first: as many as `out` has, from that one on) and `solve` (args: x, y; attr cutoff -> the smallest z for which x z is nearest to y).
+    (attr first: as many as `out` has, from that one on) and `solve` (args: x, y; attr cutoff -> the smallest z for
+    which x z is nearest to y).
     """
 
     op: str

@@ -33,14 +33,14 @@ class Space:
     keys: dict[str, Key]
     support: frozenset[str]
     layers: dict[str, tuple[str, int, int] | None] = field(default_factory=dict)
-    matrix: bool = False  # made by linear algebra: its tensors have rows and columns only
+    matrix: bool = False  # made by linear algebra, or in part: its tensors have rows and columns only
 
 
-def space_of(keys: dict[str, Key], support: frozenset[str] | None = None) -> Space:
+def space_of(keys: dict[str, Key], support: frozenset[str] | None = None, matrix: bool = False) -> Space:
     """The space of these tensors; statistics count the floats among its support, or all floats."""
     ordered = dict(sorted(keys.items()))
     floats = float_names(ordered)
-    return Space(ordered, floats if support is None else support & floats, layer_map(ordered))
+    return Space(ordered, floats if support is None else support & floats, layer_map(ordered), matrix)
 
 
 def layer_count(space: Space) -> int:

@@ -74,7 +74,7 @@ def layer_slice(node: Node, spaces: Sequence[Space], place: Place) -> Space:
 
 def _from_one(keys: dict[str, Key], space: Space) -> Space:
     """The space of tensors that were those of another; statistics count the same ones."""
-    return space_of(keys, frozenset(name for name, key in keys.items() if key.name in space.support))
+    return space_of(keys, frozenset(name for name, key in keys.items() if key.name in space.support), space.matrix)
 
 
 def stack(node: Node, spaces: Sequence[Space], place: Place) -> Space:
@@ -119,7 +119,7 @@ def union(node: Node, spaces: Sequence[Space], place: Place) -> Space:
             raise not_disjoint(shared, space.keys, place)
         keys |= {name: Key(key.shape, key.dtype, part, name) for name, key in space.keys.items()}
         support |= space.support
-    return space_of(keys, frozenset(support))
+    return space_of(keys, frozenset(support), any(space.matrix for space in spaces))
 
 
 def config(node: Node, spaces: Sequence[Space], place: Place) -> Space:
