@@ -25,7 +25,10 @@ FAMILY: dict[str, dict[str, Shape]] = {
     "steps": SHAPES | {"steps": (2,)},
     "steps_cast": SHAPES | {"steps": (2,)},
     "flat": {"embed.weight": (6, 4), "head.weight": (6, 4)},
+    "attention": {"layers.0.self_attn.q_proj.weight": (4, 4)},
 }
+# A number of heads that four rows cannot have.
+CONFIGS = {"attention": '{"num_attention_heads": 3}'}
 
 
 def write_tiny(folder: Path) -> Path:
@@ -38,6 +41,8 @@ def write_tiny(folder: Path) -> Path:
         made = weights(shapes, seed, ties=True)
         whole = {key: value.long() for key, value in made.items() if name == "steps" and key == "steps"}
         save_file(made | whole, folder / name / "model.safetensors")
+        if name in CONFIGS:
+            (folder / name / "config.json").write_text(CONFIGS[name])
     (folder / "circle.merge").write_text('import "circle.merge"\n')
     return folder
 

@@ -16,6 +16,7 @@ from mergelang.backends import kernels
 from mergelang.backends.cut import upto_cut
 from mergelang.backends.folds import Streaming
 from mergelang.backends.fused import FUSED
+from mergelang.backends.heads import per_head
 from mergelang.backends.kernels import KERNELS
 from mergelang.backends.masks import full
 from mergelang.backends.matrices import MATRICES
@@ -236,6 +237,9 @@ class _Binder:
             made = partial(MATRICES[step.op], **attrs)
             return _counted(made, operands, self._unit(step)) if "gap" in step.attrs else _call(made, operands)
         line, _, name = step.op.partition("_")
+        if line == "head":
+            heads, side = int(step.attrs["heads"]), str(step.attrs["side"])
+            return _call(partial(per_head, gather=name, count=heads, side=side), operands)
         if line == "tensor":
             operands = [_as_row(operands[0]), *operands[1:-1], _as_row(operands[-1])]
             line = "row"

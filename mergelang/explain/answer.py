@@ -19,6 +19,7 @@ CONSTANT_DOCS = {
     "false": "A Truth, for options that are on or off.",
     "row": "A reach: one value for each row of a tensor, of shape [rows, columns].",
     "column": "A reach: one value for each column of a tensor.",
+    "head": "A reach: one value for each attention head, as the config tells them; other tensors are one as a whole.",
     "tensor": "A reach: one value for each tensor.",
     "model": "A reach: one value for the whole model, over all its weights.",
 }

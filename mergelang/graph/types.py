@@ -31,6 +31,11 @@ class Grain(IntEnum):
         return self.name.lower()
 
 
+def reach_of(per: str) -> Grain:
+    """The grain that has one value for each reach of this name. Heads are no grain: they lie within a tensor."""
+    return Grain.TENSOR if per == "head" else Grain[per.upper()]
+
+
 def join(*grains: Grain) -> Grain:
     """The coarsest grain at which values of all the given grains can be told apart."""
     finest = max(grains, default=Grain.MODEL)

@@ -29,7 +29,9 @@ from mergelang.span import Span
 from mergelang.syntax import tree
 
 ANY = ("...",)  # the options of a primitive that takes any
-CONSTANTS = ("depth", "layer", "layers", "dimensions", "origin", "true", "false", "row", "column", "tensor", "model")
+CONSTANTS = (
+    "depth", "layer", "layers", "dimensions", "origin", "true", "false", "row", "column", "head", "tensor", "model",
+)  # fmt: skip
 
 
 def constant(world: World, name: str, span: Span) -> Value | None:

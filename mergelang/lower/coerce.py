@@ -20,7 +20,7 @@ from mergelang.syntax.resolve import renamed
 TYPE_NAMES = (
     "Model", "Delta", "Field", "Number", "Frame", "Share", "Positive", "Text", "Truth", "Scope", "Function",
 )  # fmt: skip
-SCOPE_WORDS = ("row", "column", "tensor", "layer", "model")
+SCOPE_WORDS = ("row", "column", "head", "tensor", "layer", "model")
 
 
 def check_type_name(maker: Maker, declared: tree.TypeName) -> None:

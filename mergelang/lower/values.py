@@ -21,7 +21,7 @@ class ListValue:
 
 @dataclass(frozen=True, slots=True)
 class ScopeWord:
-    """The reach of a statistic: row, column, tensor, layer or model."""
+    """The reach of a statistic: row, column, head, tensor, layer or model."""
 
     word: str
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from mergelang.graph.node import Graph, Node, constant_value
-from mergelang.graph.types import Grain, join
+from mergelang.graph.types import join, reach_of
 from mergelang.passes.rewrite import Builder, rebuild
 
 STATISTICS = ("smallest", "largest", "order")
@@ -71,7 +71,7 @@ def _is_of_all(extreme: Node, value: Node) -> bool:
 def _as_coarse(bound: Node, per: str) -> bool:
     # One bound for every value that the statistic gathers: the grain is no finer than the reach. A key's depth is as
     # fine as a tensor although it has no data, so it does not pass a statistic over the whole model.
-    reach = Grain[per.upper()]
+    reach = reach_of(per)
     return join(bound.type.grain, reach) == reach
 
 

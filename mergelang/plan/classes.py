@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from mergelang.graph.node import Graph, Node, in_order
 from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain
+from mergelang.plan.heads import Split, split
 from mergelang.plan.levels import STREAMED
 from mergelang.plan.space import Space
 from mergelang.plan.statics import Statics, ZeroDivisor, group_of
@@ -55,7 +56,8 @@ class Classes:
         dtypes = tuple(self._key_fact(node, name, "dtype") for node in telling.inputs)
         group = group_of("layer", name, space) if telling.by_layer else ""
         shapes = tuple(self._key_fact(node, name, "shape") for node in telling.inputs) if telling.matrices else ()
-        return (numbers, parts, arms, dtypes, group, shapes)
+        heads = tuple(self._heads(node, name) for node in telling.heads)
+        return (numbers, parts, arms, dtypes, group, shapes, heads)
 
     def _number(self, node: Node, name: str, space: Space) -> object:
         # A number of another part of the graph, where this tensor was dropped, says nothing about it.
@@ -65,6 +67,10 @@ class Classes:
             return self._statics.value(node, name, space)
         except ZeroDivisor:  # a fault only where the number is used, which is not for this to tell
             return "divides by zero"
+
+    def _heads(self, node: Node, name: str) -> Split | None:
+        space = self._spaces[node.args[-1].id]
+        return split(space, name) if space is not None and name in space.keys else None
 
     def _key_fact(self, node: Node, name: str, fact: str) -> object:
         space = self._spaces[node.id]
@@ -82,6 +88,7 @@ class _Telling:
     inputs: tuple[Node, ...]
     by_layer: bool
     matrices: bool  # whether rows and columns count, and not only weights
+    heads: tuple[Node, ...]  # statistics of attention heads, which lie otherwise in each projection
 
 
 def _telling(nodes: Sequence[Node], spaces: Mapping[int, Space | None]) -> _Telling:
@@ -92,6 +99,7 @@ def _telling(nodes: Sequence[Node], spaces: Mapping[int, Space | None]) -> _Tell
         inputs=tuple(node for node in nodes if node.op in ("input", "fields", "factor")),
         by_layer=any(node.op in STREAMED and node["per"] == "layer" for node in nodes),
         matrices=any("matrix" in OPS[node.op] for node in nodes),
+        heads=tuple(node for node in nodes if dict(node.attrs).get("per") == "head"),
     )
 
 

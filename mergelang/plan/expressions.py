@@ -17,6 +17,7 @@ from mergelang.plan import fixes
 from mergelang.plan.adapter_expressions import adapter_expression, factor_expression
 from mergelang.plan.fused import fused
 from mergelang.plan.grid import extent
+from mergelang.plan.heads import Split, split
 from mergelang.plan.kinds import KINDS, spanned, widest
 from mergelang.plan.levels import STREAMED
 from mergelang.plan.matrix_expressions import matrix_expression
@@ -119,7 +120,10 @@ class Table:
             return self._statistic(node, name, space)
         if node.op == "rank":
             subject = self.spread(self.of(node.args[0], name, space), node.args[0], name, space)
-            return self.inside(f"{node['per']}_rank", (subject,), node.type.grain)
+            per = str(node["per"])
+            if per == "head" and (parts := split(space, name)) is not None:
+                return self._per_head("rank", (subject,), parts)
+            return self.inside(f"{'tensor' if per == 'head' else per}_rank", (subject,), node.type.grain)
         return self._elementwise(node, [self.of(arg, name, space) for arg in node.args], name)
 
     def _too_large_as_said(self, node: Node, name: str, space: Space) -> SourcePlace | None:
@@ -161,11 +165,18 @@ class Table:
         args = (*args[:-1], self.spread(args[-1], subject, name, inner or space))
         if per in ("row", "column"):
             return self.inside(f"{per}_{node.op}", args, node.type.grain)
+        if per == "head" and (parts := split(inner or space, name)) is not None:
+            return self._per_head(node.op, args, parts)
         if args[-1].whole:  # in the block, so that what it gathers need not be worked out again to be used
             return self.make(f"tensor_{node.op}", args, "cell", shape=(1, 1))
         if node.op == "order":
             return self.order(*args)
         return self.make(node.op, args, "scalar", phase=max(arg.phase for arg in args) + 1)
+
+    def _per_head(self, op: str, args: tuple[Expression, ...], parts: Split) -> Expression:
+        """A statistic of each head, at every weight of the head."""
+        shape = args[-1].shape
+        return self.make(f"head_{op}", args, "block", shape=shape, heads=parts.count, side=parts.side)
 
     def order(self, rank: Expression, subject: Expression) -> Expression:
         """The value at that place of a tensor. Its sample can be taken in the phase that works out the rank."""

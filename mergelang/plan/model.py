@@ -43,15 +43,16 @@ class Step(Data, frozen=True):
     (args: number -> 1 for so many weights of the tensor from its first on, else 0), `sum` (args: c0, x0, c1, x1, ...
     -> the weighted sum, in order), `anchored` (the same where the coefficients add up to 1: x0 + c1*(x1 - x0) + ...,
     exact where all x are equal; attr bits: all x are floats of so many bits, and the sum is only stored, as such),
-    `row_total|smallest|largest|rank`, `row_order` (args: rank, x) and the same with `column_` and, for ranks,
-    `tensor_`, `first` (args: count, value, cut, x -> 1 for the values at the first `count` places in ascending order,
+    `row_total|smallest|largest|rank`, `row_order` (args: rank, x), the same with `column_` and, for ranks, `tensor_`,
+    and with `head_` (attrs heads, side: of so many heads, each with "rows" or "columns" of its own, at every weight),
+    `first` (args: count, value, cut, x -> 1 for the values at the first `count` places in ascending order,
     of which `value` is the last and `cut` says which of its equals belong to them: see Fold), `shrink` (args: x, least
     -> x where its size is at least a number, else 0) and `clamp` (args: x, low, high -> x between two numbers); on
     whole matrices `transpose`, `product`, `beside`, `above`, `leading`, `arrange` (args: keys, x -> the columns of x in
     ascending order of the keys), `clusters` (args: centres, x -> 1 where a column is in a cluster), `cumulate`, `svd`
     (attr cutoff: U, the singular values and V below each other), `eigen` (the same: Q and the eigenvalues), `rows`
     (attr first: as many as `out` has, from that one on) and `solve` (args: x, y; attr cutoff -> the smallest z for
-    which x z is nearest to y).
+    which x z is nearest to y). The attr `gap` has a step count how often it meets the plan's gap of that number.
     """
 
     op: str

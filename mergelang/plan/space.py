@@ -26,6 +26,14 @@ class Key:
         return self.dtype in FLOAT_DTYPES
 
 
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """How many attention heads a layer has: of queries, and of keys and values, which several queries may share."""
+
+    queries: int
+    shared: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Space:
     """The tensors of a value, by name in sorted order. `support` are the names that its statistics count."""
@@ -34,6 +42,7 @@ class Space:
     support: frozenset[str]
     layers: dict[str, tuple[str, int, int] | None] = field(default_factory=dict)
     matrix: bool = False  # made by linear algebra, or in part: its tensors have rows and columns only
+    heads: Heads | None = None  # as the config says that goes with the tensors
 
 
 def space_of(keys: dict[str, Key], support: frozenset[str] | None = None, matrix: bool = False) -> Space:

@@ -17,6 +17,7 @@ from mergelang.plan import fixes
 from mergelang.plan.adapter_fit import misfit, part_of
 from mergelang.plan.adapter_spaces import factor_space, lora_space
 from mergelang.plan.arms import chosen_arms
+from mergelang.plan.heads import check_heads, heads_of
 from mergelang.plan.matrix_spaces import matrix_space, zeros_space
 from mergelang.plan.mismatch import mismatch, other_dtypes
 from mergelang.plan.namesakes import among, overlay
@@ -26,6 +27,7 @@ from mergelang.plan.storage import stored_as, weights_among
 from mergelang.plan.structure_spaces import STRUCTURE
 from mergelang.problem import Bug, Problem
 from mergelang.span import Place as SourcePlace
+from mergelang.span import narrowed
 
 
 def spaces(graph: Graph, inputs: Sequence[Checkpoint]) -> dict[int, Space | None]:
@@ -51,6 +53,16 @@ class _Finder:
     _opened: dict[tuple[tuple[str, Key], ...], Space] = field(default_factory=dict)
 
     def find(self, node: Node) -> Space | None:
+        """The node's space. What structure makes of tensors has the heads that its parts had; factors have none."""
+        if dict(node.attrs).get("per") == "head":
+            check_heads(_need(self, node, -1), lambda: narrowed(self.place(node), "per = head"))
+        space = self._found(node)
+        if space is None or space.matrix or space.heads is not None:
+            return space
+        heads = next((one.heads for arg in node.args if (one := self.found[arg.id]) is not None and one.heads), None)
+        return space if heads is None else replace(space, heads=heads)
+
+    def _found(self, node: Node) -> Space | None:
         handler = _HANDLERS.get(node.op)
         if handler is not None:
             return handler(self, node)
@@ -149,12 +161,12 @@ def _join(left: Space, right: Space, grain: Grain, node: Node, finder: _Finder) 
         _check_dtypes(left, right, node, finder)
     # A matrix that meets a tensor of the model is seen as that tensor.
     shaped, other = (right, left) if left.matrix and grain == Grain.WEIGHT else (left, right)
-    support = left.support | right.support
+    support, heads = left.support | right.support, None if shaped.matrix else left.heads or right.heads
     same_dtypes = one_table or all(key.dtype == other.keys[name].dtype for name, key in shaped.keys.items())
     if support == shaped.support and same_dtypes:
-        return shaped
+        return shaped if heads == shaped.heads else replace(shaped, heads=heads)
     keys = {name: Key(key.shape, wider(key.dtype, other.keys[name].dtype)) for name, key in shaped.keys.items()}
-    return Space(keys, support & float_names(keys), shaped.layers, shaped.matrix)
+    return Space(keys, support & float_names(keys), shaped.layers, shaped.matrix, heads)
 
 
 def _check_shapes(left: Space, right: Space, grain: Grain, node: Node, finder: _Finder) -> None:
@@ -201,7 +213,8 @@ def _shapes(space: Space) -> dict[str, tuple[int, ...]]:
 
 def _input(finder: _Finder, node: Node) -> Space:
     checkpoint = finder.inputs[int(str(node["index"]))]
-    return finder.opened({name: Key(info.shape, info.dtype, name=name) for name, info in checkpoint.tensors.items()})
+    keys = {name: Key(info.shape, info.dtype, name=name) for name, info in checkpoint.tensors.items()}
+    return replace(finder.opened(keys), heads=heads_of(checkpoint.config))
 
 
 def _adapter(finder: _Finder, node: Node) -> Space:

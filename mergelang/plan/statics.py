@@ -10,6 +10,7 @@ from mergelang.graph.exact import exactly
 from mergelang.graph.node import Node, in_order
 from mergelang.graph.types import Grain
 from mergelang.plan.arms import fitting_arms
+from mergelang.plan.heads import split
 from mergelang.plan.space import Space, view
 from mergelang.problem import Bug
 from mergelang.scalars import apply, as_float
@@ -122,7 +123,9 @@ class Statics:
             grain = subject.type.grain
             several = [n for n in members(space, grain) if group_of(per, n, space) == group]
             names = several if per in ("layer", "model") else [name]
-            self._sizes[node.id, group] = sum(count(space.keys[n].shape, grain, per) for n in names)
+            parts = split(space, name) if per == "head" else None
+            total = sum(count(space.keys[n].shape, grain, per) for n in names)
+            self._sizes[node.id, group] = total // parts.count if parts is not None else total
         return self._sizes[node.id, group]
 
     def _counted(self, node: Node) -> Space:
