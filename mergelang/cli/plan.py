@@ -46,19 +46,13 @@ def _facts(made: Plan, disk: Path, expected: Estimate) -> dict[str, object]:
 
 def _page(recipe: str, made: Plan, disk: Path, expected: Estimate) -> str:
     from mergelang.cli.gaps import expected as expected_gaps
-    from mergelang.cli.summary import aligned, count, decomposed
+    from mergelang.cli.summary import aligned, cost_rows
     from mergelang.inspect import size
 
-    costs = made.costs
     needed, free = _disk(made, disk)
     room = f"{size(needed)} free" + (f"; {size(free)} are" if free is not None else "") + f" in {disk}"
     rows = [
-        ("sweeps", f"{costs.sweeps} over the files"),
-        ("reads", size(costs.bytes_read)),
-        ("writes", size(costs.bytes_written)),
-        ("computes", f"{count(costs.flops)}, in {made.precision}"),
-        *decomposed(made),
-        ("memory", f"at most {size(costs.peak_memory)} beside the program itself"),
+        *cost_rows(made),
         ("disk", f"needs {room}"),
         ("time", f"about {_words(expected.seconds)}, an estimate from rates measured here:"),
         ("", f"reading {_words(expected.reading)} at {size(round(expected.read_rate))}/s"),

@@ -52,24 +52,29 @@ def _notes(one: PlannedOutput) -> str:
 
 
 def _costs(plan: Plan) -> list[str]:
-    costs, programs = plan.costs, plan.programs
+    programs = plan.programs
     tasks = [task for stage in plan.stages for task in stage.tasks]
     copies = sum(len(stage.copies) for stage in plan.stages)
     steps = sum(len(phase.steps) + len(phase.folds) for program in programs for phase in program.phases)
     copied = f", {copies:,} tensors copied" if copies else ""
     made_by = f"{len(programs)} program{'s' * (len(programs) != 1)} of {steps} steps together"
-    rows = [
+    return ["", *aligned([*cost_rows(plan), ("work", f"{len(tasks):,} tasks by {made_by}{copied}")])]
+
+
+def cost_rows(plan: Plan) -> list[tuple[str, str]]:
+    """What the plan takes, as rows of a page."""
+    costs = plan.costs
+    return [
         ("sweeps", f"{costs.sweeps} over the files"),
         ("reads", size(costs.bytes_read)),
         ("writes", size(costs.bytes_written)),
         ("computes", f"{count(costs.flops)}, in {plan.precision}"),
+        *_decomposed(plan),
         ("memory", f"at most {size(costs.peak_memory)} beside the program itself"),
-        ("work", f"{len(tasks):,} tasks by {made_by}{copied}"),
     ]
-    return ["", *aligned([*rows, *decomposed(plan)])]
 
 
-def decomposed(plan: Plan) -> list[tuple[str, str]]:
+def _decomposed(plan: Plan) -> list[tuple[str, str]]:
     """A row on the matrices that are decomposed, where there are any."""
     counts = [count for count in decompositions(plan) if count]
     again = f", in {len(counts)} sweeps: factors are as large as the model, and are not kept" if len(counts) > 1 else ""
