@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from math import isqrt
 
+from mergelang.graph.node import Node, constant_value
+
 # Past this many bits an exact value is no longer worth its size; the run computes it in float64 instead.
 MOST_BITS = 4096
 
@@ -19,6 +21,14 @@ def exactly(op: str, values: Sequence[Fraction], attrs: Mapping[str, object] | N
     if result is None or result.denominator.bit_length() + result.numerator.bit_length() > MOST_BITS:
         return None
     return result
+
+
+def literal_result(op: str, args: Sequence[Node], attrs: Mapping[str, object]) -> Fraction | None:
+    """What an operation on literals alone comes to; None for any other, and for a division by 0, which is a fault."""
+    values = [value for arg in args if (value := constant_value(arg)) is not None]
+    if not args or len(values) < len(args) or (op == "div" and values[1] == 0):
+        return None
+    return exactly(op, values, attrs)
 
 
 def _power(values: Sequence[Fraction], attrs: Mapping[str, object] | None) -> Fraction | None:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from mergelang.graph.exact import exactly
-from mergelang.graph.node import Attr, Graph, Limit, Node, constant_value
+from mergelang.graph.exact import literal_result
+from mergelang.graph.node import Attr, Graph, Limit, Node
 from mergelang.graph.types import IllTyped
 from mergelang.lower.blame import Called, blamed, fix_for, in_library, told_of
 from mergelang.lower.examples import Examples
@@ -44,11 +44,8 @@ class Maker:
 
     def node(self, op: str, args: Sequence[Node], span: Span, parts: Sequence[Span] = (), **attrs: Attr) -> Node:
         """The node for `op` on these nodes, written at `parts`; literals are computed exactly at once."""
-        values = [constant_value(arg) for arg in args]
-        if args and all(value is not None for value in values):
-            exact = exactly(op, [value for value in values if value is not None], attrs)
-            if exact is not None and not (op == "div" and values[1] == 0):
-                return self.graph.constant(exact, at=self.place(span))
+        if (exact := literal_result(op, args, attrs)) is not None:
+            return self.graph.constant(exact, at=self.place(span))
         try:
             return self.graph.add(op, *args, at=self.place(span), **attrs)
         except IllTyped as fault:

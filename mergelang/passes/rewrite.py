@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from mergelang.graph.exact import exactly
-from mergelang.graph.node import Attr, Graph, Node, constant_value, in_order
+from mergelang.graph.exact import literal_result
+from mergelang.graph.node import Attr, Graph, Node, in_order
 
 Rule = Callable[["Builder", Node, tuple[Node, ...]], Node]
 
@@ -18,11 +18,8 @@ class Builder:
         self.graph = graph
 
     def node(self, op: str, *args: Node, **attrs: Attr) -> Node:
-        values = [constant_value(arg) for arg in args]
-        if args and all(value is not None for value in values):
-            exact = exactly(op, [value for value in values if value is not None], attrs)
-            if exact is not None and not (op == "div" and values[1] == 0):
-                return self.graph.constant(exact)
+        if (exact := literal_result(op, args, attrs)) is not None:
+            return self.graph.constant(exact)
         return self.graph.add(op, *args, at=None, **attrs)
 
     def again(self, node: Node, args: tuple[Node, ...]) -> Node:
