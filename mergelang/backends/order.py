@@ -21,7 +21,6 @@ from mergelang.backends.patterns import ascending, falling
 from mergelang.backends.scratch import Scratch
 from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT
 
-ROUNDS = 2
 # Half the bracket's width in standard errors of the sample's rank. What falls outside costs another sweep, a wider
 # bracket a few more values to keep.
 MARGIN = 5.0
@@ -173,8 +172,7 @@ class Order:
         return Found(least, largest, tied, sampled=True)
 
     def _standard_error(self, sample: np.ndarray, share: float) -> float:
-        """Of how many sampled values lie below the one at this share: the stretches' own counts "
-        "tell how alike they are."""
+        """Of how many sampled values lie below the one at this share: the stretches' counts tell how alike they are."""
         pivot = sample[min(len(sample) - 1, math.floor(share * len(sample)))]
         counts = [int(np.count_nonzero(part.numpy() <= pivot)) - share * part.numel() for part in self._kept]
         return math.sqrt(max(sum(one * one for one in counts), len(sample) * share * (1 - share)))

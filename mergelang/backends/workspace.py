@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -78,12 +77,6 @@ class Workspace:
 def padded(count: int) -> int:
     """The count rounded up to whole vectors."""
     return -(-count // PAD) * PAD
-
-
-def register_bytes(layout: Layout, rows: int, cols: int, itemsize: int) -> int:
-    """The bytes of register memory for a block of this shape, scratch memory not counted."""
-    counts = layout.counts.items()
-    return sum(count * padded(math.prod(extent(kind, rows, cols))) * itemsize for kind, count in counts)
 
 
 def dtype_of(precision: str) -> torch.dtype:
