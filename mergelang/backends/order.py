@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from mergelang.backends.cut import Ties
+from mergelang.backends.float_order import ascending, falling
 from mergelang.backends.folds import Streaming
-from mergelang.backends.patterns import ascending, falling
 from mergelang.backends.scratch import Scratch
 from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT
 
