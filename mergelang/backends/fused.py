@@ -20,10 +20,21 @@ def shrink(out: Tensor, x: Tensor, least: Tensor) -> None:
         out.zero_()
 
 
+def middle(out: Tensor, x: Tensor, low: Tensor, high: Tensor) -> None:
+    """(abs(x) >= low) * (abs(x) <= high) * x."""
+    shrink(out, x, low)
+    if not high >= 0:
+        out.zero_()
+    elif high < torch.inf:
+        # What is kept lies strictly between the limits given, which are therefore one step further out.
+        above = torch.nextafter(high, torch.full_like(high, torch.inf)).item()
+        torch.ops.aten.hardtanh_backward.grad_input(out, out, -above, above, grad_input=out)
+
+
 def clamp(out: Tensor, x: Tensor, low: Tensor, high: Tensor) -> None:
     """max(low, min(high, x))."""
     torch.clamp(x, low.item(), torch.maximum(low, high).item(), out=out)
 
 
 # Per operation: (out, x, *numbers), the numbers as 0-d tensors.
-FUSED: dict[str, Callable[..., None]] = {"shrink": shrink, "clamp": clamp}
+FUSED: dict[str, Callable[..., None]] = {"shrink": shrink, "middle": middle, "clamp": clamp}

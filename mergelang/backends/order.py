@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mergelang.backends.bracket import EVERYWHERE, Bracket, Counts, laid_out
 from mergelang.backends.cut import Ties
 from mergelang.backends.float_order import ascending, falling
 from mergelang.backends.folds import Streaming
@@ -24,20 +25,19 @@ from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT
 # Half the bracket's width in standard errors of the sample's rank. What falls outside costs another sweep, a wider
 # bracket a few more values to keep.
 MARGIN = 5.0
+# Rows and strides are whole, so that a tensor's share in a sample is off by about so much.
+UNFAIR = 1 / 64
+# Values within a bracket, ends included, that are few enough to be picked before they are told apart: a share of all.
+FEW = 1 / 32
 # Bins where the bracket holds more different values than there may be bins.
 COARSE_BINS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is known of an order statistic: a bracket, both ends included, or its value.
+    """What is known of an order statistic: a bracket, both ends included, or its value."""
 
-    `tied` says for each end whether many values may equal it. If not, the few that do count with what lies beyond it.
-    """
-
-    least: float = -math.inf
-    largest: float = math.inf
-    tied: tuple[bool, bool] = (True, True)
+    bracket: Bracket = EVERYWHERE
     value: float | None = None
     sampled: bool = False
     cut: float = 0.0  # how far its equals take the places up to it, where that was counted: see Fold
@@ -58,7 +58,7 @@ class Order:
         self._ties = None if at is None else Ties(at)
         self._kept: list[Tensor] = []
         self._kept_count = 0
-        self._counts = [0, 0, 0, 0]  # of values below the least, up to it, below the largest, up to it
+        self._counts = Counts()
         self._seen = 0
         self._bins: np.ndarray | None = None
         self._expected = 0
@@ -78,8 +78,8 @@ class Order:
             return
         self._seen += values.numel()
         for part in (values,) if self._ties is None else values.split(chunk):
-            inside, counts = _between(part, self._found, scratch)
-            self._counts = [a + b for a, b in zip(self._counts, counts, strict=True)]
+            inside, counts = laid_out(part, self._found.bracket, scratch)
+            self._counts = _added(self._counts, counts)
             if self._ties is not None:
                 self._ties.see(part.numel(), counts, inside)
             if inside.numel():
@@ -104,7 +104,9 @@ class Order:
 
     def _binning(self) -> tuple[int, int, int]:
         """The least pattern of the bracket, the bits that a bin leaves open, and how many bins there are."""
-        ends = np.array([self._found.least, self._found.largest], dtype=np.float64 if self._wide else np.float32)
+        ends = np.array(
+            [self._found.bracket.least, self._found.bracket.largest], dtype=np.float64 if self._wide else np.float32
+        )
         least, largest = (int(end) for end in ascending(ends))
         width = largest - least + 1
         shift = 0 if width <= ORDER_BINS else max(0, (width - 1).bit_length() - COARSE_BINS.bit_length() + 1)
@@ -117,7 +119,7 @@ class Order:
         assert isinstance(other, Order)
         self._expected += other._expected
         self._wide |= other._wide
-        self._counts = [a + b for a, b in zip(self._counts, other._counts, strict=True)]
+        self._counts = _added(self._counts, other._counts)
         self._seen += other._seen
         if self._ties is not None and other._ties is not None:
             self._ties.join(other._ties)
@@ -135,47 +137,50 @@ class Order:
         if self._seen == 0:
             return Found(value=0.0, sampled=True)
         place = _place(rank, self._seen)
-        below_least, upto_least, below_largest, upto_largest = self._counts
+        bracket, (below_least, upto_least, below_largest, upto_largest) = self._found.bracket, self._counts
         if place < below_least:
-            return Found(largest=self._beyond(0, -math.inf), sampled=True)
+            return Found(Bracket(largest=_next(bracket.least, -math.inf, self._wide)), sampled=True)
         if place < upto_least:
-            return self._answer(self._found.least, place - below_least)
+            return self._answer(bracket.least, place - below_least)
         if place < below_largest:
             return self._in_bracket(place - upto_least)
         if place < upto_largest:
-            return self._answer(self._found.largest, place - below_largest)
-        if self._found.largest == math.inf:
+            return self._answer(bracket.largest, place - below_largest)
+        if bracket.largest == math.inf:
             return Found(value=math.nan, sampled=True)  # only NaN lies beyond infinity
-        return Found(self._beyond(1, math.inf), sampled=True)
-
-    def _beyond(self, end: int, towards: float) -> float:
-        """Where that begins which lies beyond an end of the bracket: there, if its equals were not told apart."""
-        value = (self._found.least, self._found.largest)[end]
-        return _next(value, towards, self._wide) if self._found.tied[end] else value
+        return Found(Bracket(_next(bracket.largest, math.inf, self._wide)), sampled=True)
 
     def _answer(self, value: float, before: int) -> Found:
         """The value, of whose equals so many have a place before this one."""
-        cut = 0 if self._ties is None else self._ties.cut(value, self._found.least, self._found.largest, before + 1)
+        bracket = self._found.bracket
+        cut = 0 if self._ties is None else self._ties.cut(value, bracket.least, bracket.largest, before + 1)
         return Found(value=value + 0.0, sampled=True, cut=float(cut))
 
     def _bracket(self, rank: float) -> Found:
         if not self._kept:
             return Found(sampled=True)
-        sample = np.sort(_joined(self._kept))
+        unsorted = _joined(self._kept)
+        sample = np.sort(unsorted)
         count, total = len(sample), max(self._expected, len(sample))
         share = (_place(rank, total) + 0.5) / total
-        margin = MARGIN * self._standard_error(sample, share) + 1 if count < total else 0.0
+        upto = unsorted <= sample[min(count - 1, math.floor(share * count))]
+        margin = self._error(upto, share) if count < total else 0.0
         first, last = math.floor(share * count - margin), math.floor(share * count + margin)
         least = float(sample[first]) if first >= 0 else -math.inf
         largest = float(sample[last]) if last < count else math.inf
-        tied = (_has_equals(sample, first), _has_equals(sample, last)) if least < largest else (True, True)
-        return Found(least, largest, tied, sampled=True)
+        held = int(np.searchsorted(sample, largest, "right") - np.searchsorted(sample, least, "left"))
+        return Found(Bracket(least, largest, few=held <= FEW * count), sampled=True)
 
-    def _standard_error(self, sample: np.ndarray, share: float) -> float:
-        """Of how many sampled values lie below the one at this share: the stretches' counts tell how alike they are."""
-        pivot = sample[min(len(sample) - 1, math.floor(share * len(sample)))]
-        counts = [int(np.count_nonzero(part.numpy() <= pivot)) - share * part.numel() for part in self._kept]
-        return math.sqrt(max(sum(one * one for one in counts), len(sample) * share * (1 - share)))
+    def _error(self, upto: np.ndarray, share: float) -> float:
+        """By how much the number of values `upto` a place may be off that of a fair sample.
+
+        How much stretches side by side differ tells how alike the values of one are; that tensors differ is no error,
+        as long as each has its share.
+        """
+        sizes = np.array([part.numel() for part in self._kept])
+        excess = np.add.reduceat(upto, np.cumsum(sizes) - sizes, dtype=np.int64) - share * sizes
+        variance = max(float(np.square(np.diff(excess)).sum()) / 2, len(upto) * share * (1 - share))
+        return MARGIN * math.sqrt(variance) + UNFAIR * float(np.abs(excess).sum()) + 1
 
     def _in_bracket(self, place: int) -> Found:
         if self._bins is None:
@@ -187,7 +192,12 @@ class Order:
         first = least + (bin_ << shift)
         if shift == 0 and self._ties is None:
             return Found(value=falling(first, self._wide) + 0.0, sampled=True)
-        return Found(falling(first, self._wide), falling(first + (1 << shift) - 1, self._wide), sampled=True)
+        ends = falling(first, self._wide), falling(first + (1 << shift) - 1, self._wide)
+        return Found(Bracket(*ends), sampled=True)
+
+
+def _added(some: Counts, more: Counts) -> Counts:
+    return Counts(*(a + b for a, b in zip(some, more, strict=True)))
 
 
 def _joined(parts: list[Tensor]) -> np.ndarray:
@@ -200,44 +210,6 @@ def _place(rank: float, there: int) -> int:
     return math.floor(min(max(rank, 0.0), float(there - 1)))
 
 
-def _has_equals(ascending: np.ndarray, place: int) -> bool:
-    """Whether a neighbour in the sample equals the value there, which then stands for many."""
-    around = ascending[max(0, place - 1) : place + 2]
-    return bool(np.any(around[1:] == around[:-1]))
-
-
 def _next(value: float, towards: float, wide: bool) -> float:
     number = np.float64(value) if wide else np.float32(value)
     return float(np.nextafter(number, type(number)(towards)))
-
-
-def _between(values: Tensor, found: Found, scratch: Scratch) -> tuple[Tensor, list[int]]:
-    """The values strictly inside the bracket, on the host, and how many lie below and up to each end; the equals of an
-    end that is not tied count with what lies beyond it."""
-    if values.device.type != "cpu":
-        return _between_apart(values, found)
-    # numpy compares and counts ten times as fast as torch's own boolean tensors.
-    numbers = values.numpy()
-    least, largest = numbers.dtype.type(found.least), numbers.dtype.type(found.largest)
-    truth, upto = (scratch.take(f"order {name}", len(numbers), torch.bool).numpy() for name in ("truth", "upto"))
-    upto_least = int(np.count_nonzero(np.less_equal(numbers, least, out=upto)))
-    below_least = int(np.count_nonzero(np.less(numbers, least, out=truth))) if found.tied[0] else upto_least
-    if least == largest:
-        return values[:0], [below_least, upto_least, below_least, upto_least]
-    np.less(numbers, largest, out=truth)
-    np.greater(truth, upto, out=upto)
-    # Of a sparse choice, places and then values are quicker to take than values by truth.
-    inside = numbers.take(np.flatnonzero(upto))
-    below_largest = upto_least + len(inside)
-    upto_largest = int(np.count_nonzero(np.less_equal(numbers, largest, out=truth))) if found.tied[1] else below_largest
-    return torch.from_numpy(inside), [below_least, upto_least, below_largest, upto_largest]
-
-
-def _between_apart(values: Tensor, found: Found) -> tuple[Tensor, list[int]]:
-    """The same for values on a device, whose counts come to the host together."""
-    chosen = values[(values > found.least) & (values < found.largest)]
-    upto_least, below_largest = values <= found.least, values < found.largest
-    below_least = values < found.least if found.tied[0] else upto_least
-    upto_largest = values <= found.largest if found.tied[1] else below_largest
-    truths = (below_least, upto_least, below_largest, upto_largest)
-    return chosen.cpu(), torch.stack([truth.sum() for truth in truths]).tolist()

@@ -317,13 +317,13 @@ class _Planner:
         return Root(expression, stat=job.stat, kind=job.node.op, rank=rank, round=job.round, last=last, stride=stride)
 
     def _stride(self, node: Node) -> int:
-        """How far to thin out a model-wide sample, by how many weights the statistic gathers."""
+        """A sample takes one in so many of the values that the model-wide statistic gathers."""
         if node.id not in self._strides:
             space = self.spaces[node.args[-1].id]
             assert space is not None
             names = members(space, node.args[-1].type.grain)
             counted = sum(math.prod(space.keys[name].shape) for name in names)
-            self._strides[node.id] = max(1, counted // (ONE_IN * SAMPLE))
+            self._strides[node.id] = max(ONE_IN, counted // SAMPLE)
         return self._strides[node.id]
 
     def _place_in_files(self, task: Task) -> tuple[int, int, int, str]:

@@ -37,20 +37,19 @@ def _task_reads(task: Task, program: Program, inputs: Sequence[Checkpoint]) -> i
     sizes = [_leaf_reads(leaf, inputs) for leaf in task.leaves]
     stay, kept = set(kept_leaves(task, program)), set[int]()
     weights = math.prod(task.shape)
-    sampled = _sampled(task.shape, program.reach)
     read = 0
     for phase in program.phases:
         loaded = leaves_of(phase) - kept
-        whole = sum(sizes[leaf] for leaf in loaded)
-        read += sum(sizes[leaf] * sampled // weights for leaf in loaded) if phase.sampled and weights else whole
+        part = _looked_at(task.shape, program.reach, phase.sampled) if phase.sampled else weights
+        read += sum(sizes[leaf] * part // weights if part < weights else sizes[leaf] for leaf in loaded)
         kept |= set() if phase.sampled else loaded & stay
     return read
 
 
 @cache
-def _sampled(shape: tuple[int, ...], reach: str) -> int:
-    """How many weights a sample of such a tensor looks at."""
-    return sum(stop - start for start, stop in grid_of(shape, reach).stretches())
+def _looked_at(shape: tuple[int, ...], reach: str, one_in: int) -> int:
+    """How many weights of such a tensor a sample looks at that is to see one in so many."""
+    return sum(stop - start for start, stop in grid_of(shape, reach).stretches(one_in))
 
 
 def _leaf_reads(leaf: Leaf, inputs: Sequence[Checkpoint]) -> int:

@@ -18,10 +18,8 @@ def fused(table: Table, op: str, args: list[Expression], exponent: str | None) -
             return table.elementwise("abs", [args[0].args[0]])
         case "pow", ["neg" | "abs"] if exponent is not None and Fraction(exponent) % 2 == 0:
             return table.elementwise("pow", [args[0].args[0]], exponent=exponent)
-        case "mul", ["ge", _]:
-            return _shrunk(table, args[0], args[1])
-        case "mul", [_, "ge"]:
-            return _shrunk(table, args[1], args[0])
+        case "mul", _:
+            return _kept(table, args[0], args[1]) or _kept(table, args[1], args[0])
         case "div", [_, "maximum"] if args[0].kind == args[1].kind == "block" and any(map(_is_positive, args[1].args)):
             return table.make("quotient", tuple(args), "block")  # no divisor is 0, so that none is looked for
         case "maximum", [_, "minimum"]:
@@ -36,12 +34,23 @@ def _is_positive(expression: Expression) -> bool:
     return expression.op == "number" and float(expression.attr("value")) >= LEAST_POSITIVE
 
 
-def _shrunk(table: Table, kept: Expression, x: Expression) -> Expression | None:
-    """x where its size is at least a number."""
-    sizes, least = kept.args
-    if sizes.op != "abs" or sizes.args[0] is not x or least.kind != "scalar" or x.kind == "scalar":
-        return None
-    return table.make("shrink", (x, least), x.kind)
+def _kept(table: Table, mask: Expression, x: Expression) -> Expression | None:
+    """x where its size is at least a number, or lies between two."""
+    if _bounds(mask, "ge", x):
+        return table.make("shrink", (x, mask.args[1]), x.kind)
+    if mask.op == "mul":
+        for low, high in (mask.args, mask.args[::-1]):
+            if _bounds(low, "ge", x) and _bounds(high, "le", x):
+                return table.make("middle", (x, low.args[1], high.args[1]), x.kind)
+    return None
+
+
+def _bounds(mask: Expression, op: str, x: Expression) -> bool:
+    """Whether the mask compares the size of x with a number."""
+    if mask.op != op or x.kind == "scalar":
+        return False
+    sizes, number = mask.args
+    return sizes.op == "abs" and sizes.args[0] is x and number.kind == "scalar"
 
 
 def _clamped(table: Table, low: Expression, below: Expression) -> Expression | None:

@@ -9,20 +9,24 @@ from functools import cache
 
 from mergelang.plan.model import CHUNK
 
-# A sample is taken in stretches of at least this many weights, a page of a 16-bit file, from all over a tensor.
-STRETCH = 2048
+# A sample is taken in stretches of about this many weights, from all over a tensor: each costs a few dozen calls.
+STRETCH = 4096
 MOST_STRETCHES = 256
-# One weight in so many is sampled. The bracket that a sample gives an order statistic is then about a percent wide.
+# One weight in so many is looked at for a sample; of a large model one in more, but no fewer than leave small tensors
+# their share.
 ONE_IN = 32
+MOST_ONE_IN = 256
+# Of the weights looked at for a sample of a model, one in so many is taken: neighbours tell little more.
+THINNED = 16
 # Below this a sample saves nothing.
 SAMPLED_WHOLE = 1 << 16
-# A sample is thinned out to about this many values, however large the tensor or the model.
+# A sample has about this many values, however large the tensor or the model.
 SAMPLE = 1 << 19
 # Programs of these reaches see a tensor as a whole, in one block.
 WHOLE = ("tensor", "matrix")
 # Values of a bracket that are kept as they are; beyond it they are counted, in so many bins at most.
 ORDER_KEPT = 1 << 19
-ORDER_BINS = 1 << 20
+ORDER_BINS = 1 << 21
 
 
 def extent(kind: str, rows: int, cols: int) -> tuple[int, int]:
@@ -60,9 +64,10 @@ class Grid:
         """The largest whole number of chunks that has at most this many weights, and one chunk at least."""
         return max(1, weights // self.chunk) * self.chunk
 
-    def stretches(self) -> Sequence[tuple[int, int]]:
-        """The parts of the tensor that a sample looks at: whole rows, evenly spread; all of a small tensor."""
-        return _stretches(self)
+    def stretches(self, one_in: int) -> Sequence[tuple[int, int]]:
+        """The parts of the tensor that a sample looks at, one weight in so many: whole rows, evenly spread; all of a
+        small tensor."""
+        return _stretches(self, one_in)
 
     def shape(self, weights: int) -> tuple[int, int]:
         """Rows and columns of a block of this many weights."""
@@ -71,6 +76,15 @@ class Grid:
     def spots(self, kind: str) -> int:
         """How many values a chunk has in a register of this kind."""
         return math.prod(extent(kind, max(1, self.chunk // max(1, self.cols)), self.cols)) or 1
+
+
+def looked_at(one_in: int) -> int:
+    """How many weights there are for each that is looked at where a sample takes one in `one_in` of a whole model.
+
+    >>> looked_at(40), looked_at(2000), looked_at(2_000_000)
+    (32, 125, 256)
+    """
+    return max(ONE_IN, min(MOST_ONE_IN, one_in // THINNED))
 
 
 def grid_of(shape: tuple[int, ...], reach: str) -> Grid:
@@ -89,12 +103,13 @@ def grid_of(shape: tuple[int, ...], reach: str) -> Grid:
 
 
 @cache  # asked for every piece of a sample, and tensors of few shapes
-def _stretches(grid: Grid) -> Sequence[tuple[int, int]]:
+def _stretches(grid: Grid, one_in: int) -> Sequence[tuple[int, int]]:
     if grid.size <= SAMPLED_WHOLE or grid.chunk >= grid.size:
         return ((0, grid.size),) if grid.size else ()
     unit = grid.cols if grid.rows > 1 else 1
-    count = max(1, min(MOST_STRETCHES, grid.size // (ONE_IN * STRETCH)))
-    # Always the same share of a tensor, so that a sample of the whole model is a fair one.
-    length = max(1, grid.size // (ONE_IN * count * unit)) * unit
-    starts = ((2 * i + 1) * grid.size // (2 * count) // unit * unit for i in range(count))
-    return tuple((start, min(start + length, grid.size)) for start in dict.fromkeys(starts))
+    # As nearly the same share of every tensor as whole rows can be, so that a sample of the whole model is fair.
+    wanted = max(1, round(grid.size / (one_in * unit)))
+    count = max(1, min(MOST_STRETCHES, wanted, wanted * unit // STRETCH))
+    starts = [(2 * i + 1) * (grid.size // unit) // (2 * count) for i in range(count)]
+    lengths = [(i + 1) * wanted // count - i * wanted // count for i in range(count)]
+    return tuple((first * unit, (first + length) * unit) for first, length in zip(starts, lengths, strict=True))

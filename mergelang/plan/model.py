@@ -47,8 +47,8 @@ class Step(Data, frozen=True):
     and with `head_` (attrs heads, side: of so many heads, each with "rows" or "columns" of its own, at every weight),
     `first` (args: count, value, cut, x -> 1 for the values at the first `count` places in ascending order,
     of which `value` is the last and `cut` says which of its equals belong to them: see Fold), `shrink` (args: x, least
-    -> x where its size is at least a number, else 0) and `clamp` (args: x, low, high -> x between two numbers); on
-    whole matrices `transpose`, `product`, `beside`, `above`, `leading`, `arrange` (args: keys, x -> the columns of x in
+    -> x where its size is at least a number, else 0), `middle` (args: x, low, high -> x where its size lies between two
+    numbers, else 0) and `clamp` (args: x, low, high -> x between two numbers); on whole matrices `transpose`, `product`, `beside`, `above`, `leading`, `arrange` (args: keys, x -> the columns of x in
     ascending order of the keys), `clusters` (args: centres, x -> 1 where a column is in a cluster), `cumulate`, `svd`
     (attr cutoff: U, the singular values and V below each other), `eigen` (the same: Q and the eigenvalues), `rows`
     (attr first: as many as `out` has, from that one on) and `solve` (args: x, y; attr cutoff -> the smallest z for
@@ -65,7 +65,8 @@ class Fold(Data, frozen=True):
     """A streaming statistic over a whole tensor, or over the model, fed from register `source` block by block.
 
     `kind` order takes two rounds (a sample that brackets the value, then the count that finds it), each a phase (tensor
-    reach) or a stage (model reach) of its own; `round` tells which this is, `stride` how far a sample is thinned out.
+    reach) or a stage (model reach) of its own; `round` tells which this is, `stride` (model reach) that a sample takes
+    one value in so many.
     `state` numbers the statistic within the program, so that the second round finds the first one's result. Tensor
     reach: the answer goes to scalar register
     `out` after the last round. Model reach: `stat` is the index into the task's `stats`, which gives its name. A scalar
@@ -94,7 +95,7 @@ class Phase(Data, frozen=True):
     steps: tuple[Step, ...]
     folds: tuple[Fold, ...] = ()
     after: tuple[Step, ...] = ()
-    sampled: bool = False  # only the tensor's sample is looked at (see Grid.stretches), since all folds want no more
+    sampled: int = 0  # where all folds want no more than a sample: one weight in so many is looked at
 
 
 class Program(Data, frozen=True):

@@ -8,6 +8,7 @@ from typing import Literal, cast
 
 from mergelang.plan.expressions import MATRIX_STEPS, Expression
 from mergelang.plan.footprint import leaves_of
+from mergelang.plan.grid import looked_at
 from mergelang.plan.levels import STREAMED
 from mergelang.plan.model import AttrValue, Fold, Phase, Program, Scalar, Step
 
@@ -98,7 +99,7 @@ class _Compiler:
         ]
         needed = {fold.source for fold in folds} | {self.register[id(root.expression)] for _, root in stores}
         steps = [*self._block_steps(needed), *(self._store(slot, root) for slot, root in stores)]
-        sampled = bool(folds) and not stores and all(fold.kind == "order" and not fold.round for fold in folds)
+        sampled = 0 if stores else _sampled(folds)
         return Phase(tuple(steps), tuple(folds), self._scalar_steps(number + 1), sampled)
 
     def _store(self, slot: int, root: Root) -> Step:
@@ -176,6 +177,13 @@ class _Compiler:
         if seed not in self.seeds:
             self.seeds.append(seed)
         return self.seeds.index(seed)
+
+
+def _sampled(folds: Sequence[Fold]) -> int:
+    """How many weights there are for each that the folds look at, where all want no more than a sample; else 0."""
+    if any(fold.kind != "order" or fold.round for fold in folds):
+        return 0
+    return min((looked_at(fold.stride) for fold in folds), default=0)
 
 
 def _reach(ops: set[str]) -> Reach:

@@ -145,7 +145,7 @@ class Job:
         if not self._now.phase.sampled:
             yield from self.grid.blocks(0, self.grid.size, weights)
             return
-        sample = self.grid.stretches()
+        sample = self.grid.stretches(self._now.phase.sampled)
         # A device is sent a piece as it lies in the tensor, so that there each stretch is one.
         length = 1 if not sample else sample[0][1] - sample[0][0]
         together = 1 if self.context.is_staged else max(1, weights // length)
@@ -157,7 +157,11 @@ class Job:
         """What is looked at of a piece: all of it, or what a sample takes."""
         if not self._now.phase.sampled:
             return [(start, stop)]
-        return [(first, end) for first, end in self.grid.stretches() if start <= first and end <= stop]
+        return [
+            (first, end)
+            for first, end in self.grid.stretches(self._now.phase.sampled)
+            if start <= first and end <= stop
+        ]
 
     def blocks(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """The stretches to compute of a piece, in blocks."""
@@ -220,15 +224,19 @@ class Job:
         return found.value is not None or not fold.last
 
     def _start_fold(self, fold: Fold, start: int) -> Streaming:
-        # Where all of a tensor is gone through, a sample takes a weight here and there, so that its share is the same.
-        at_once = self.grid.size <= max(SAMPLED_WHOLE, self.grid.chunk)
-        whole = at_once or not self._now.phase.sampled
         if fold.stat >= 0:
-            stride = fold.stride * ONE_IN if whole else fold.stride
-            return self.context.statistics.start(self.task.stats[fold.stat], fold.kind, stride)
-        thinned = max(1, self.grid.size // (ONE_IN * SAMPLE))
-        stride = thinned * ONE_IN if whole and self.grid.size > SAMPLED_WHOLE else thinned
-        return start_fold(fold.kind, self._found.get(fold.state, START), stride, start if fold.cut >= 0 else None)
+            return self.context.statistics.start(self.task.stats[fold.stat], fold.kind, self._stride(fold.stride))
+        stride = max(ONE_IN, self.grid.size // SAMPLE) if self.grid.size > SAMPLED_WHOLE else 1
+        found, at = self._found.get(fold.state, START), start if fold.cut >= 0 else None
+        return start_fold(fold.kind, found, self._stride(stride), at)
+
+    def _stride(self, one_in: int) -> int:
+        """A sample takes one in so many of the values that it sees, so that it takes one in `one_in` of the tensor's,
+        also where all of them are gone through."""
+        sampled = self._now.phase.sampled
+        if not sampled or self.grid.size <= max(SAMPLED_WHOLE, self.grid.chunk):
+            return one_in
+        return max(1, one_in // sampled)
 
     def _run(self, steps: Sequence[Step]) -> None:
         for step in steps:

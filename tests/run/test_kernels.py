@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from run.build import BUDGETS, load, one_phase, raw, run, same_plan, store
 
 from mergelang import scalars
-from mergelang.backends.fused import clamp, shrink
+from mergelang.backends.fused import clamp, middle, shrink
 from mergelang.backends.kernels import KERNELS
 from mergelang.backends.registers import allocate
 from mergelang.graph.ops import OPS
@@ -164,6 +164,17 @@ def test_a_shrunk_block_is_a_product_with_a_truth() -> None:
         shrink(made, values, torch.tensor(least))
         kept = values.abs() >= torch.tensor(least)
         assert torch.equal(made, torch.where(kept, values, 0.0)), least
+
+
+def test_the_middle_of_a_block_is_a_product_with_two_truths() -> None:
+    values = torch.tensor([[*NUMBERS, math.inf, -math.inf, 1e-45, -1e-45, 3e38]])
+    for low, high in itertools.product([*NUMBERS, 0.1, math.inf, math.nan, 1e-45, 3e38], repeat=2):
+        first, last = torch.tensor([low, high])
+        kept = (values.abs() >= first) & (values.abs() <= last)
+        made, in_place = torch.empty_like(values), values.clone()
+        middle(made, values, first, last)
+        middle(in_place, in_place, first, last)
+        assert torch.equal(made, torch.where(kept, values, 0.0)) and torch.equal(in_place, made), (low, high)
 
 
 def test_a_clamped_block_is_a_maximum_of_a_minimum() -> None:
