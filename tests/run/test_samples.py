@@ -44,9 +44,9 @@ def test_every_tensor_has_its_share(shape: tuple[int, ...], one_in: int) -> None
 
 
 def test_small_tensors_are_seen_whole() -> None:
-    assert grid_of((16, 4096), "weight").stretches(ONE_IN) == [(0, SAMPLED_WHOLE)]
-    assert grid_of((4096, 4096), "tensor").stretches(ONE_IN) == [(0, 4096 * 4096)]
-    assert grid_of((0, 7), "weight").stretches(ONE_IN) == []
+    assert grid_of((16, 4096), "weight").stretches(ONE_IN) == ((0, SAMPLED_WHOLE),)
+    assert grid_of((4096, 4096), "tensor").stretches(ONE_IN) == ((0, 4096 * 4096),)
+    assert grid_of((0, 7), "weight").stretches(ONE_IN) == ()
 
 
 @pytest.mark.parametrize("spread", [0.0, 3.0])
