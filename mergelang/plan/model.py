@@ -48,11 +48,12 @@ class Step(Data, frozen=True):
     `first` (args: count, value, cut, x -> 1 for the values at the first `count` places in ascending order,
     of which `value` is the last and `cut` says which of its equals belong to them: see Fold), `shrink` (args: x, least
     -> x where its size is at least a number, else 0), `middle` (args: x, low, high -> x where its size lies between two
-    numbers, else 0) and `clamp` (args: x, low, high -> x between two numbers); on whole matrices `transpose`, `product`, `beside`, `above`, `leading`, `arrange` (args: keys, x -> the columns of x in
-    ascending order of the keys), `clusters` (args: centres, x -> 1 where a column is in a cluster), `cumulate`, `svd`
-    (attr cutoff: U, the singular values and V below each other), `eigen` (the same: Q and the eigenvalues), `rows`
-    (attr first: as many as `out` has, from that one on) and `solve` (args: x, y; attr cutoff -> the smallest z for
-    which x z is nearest to y). The attr `gap` has a step count how often it meets the plan's gap of that number.
+    numbers, else 0) and `clamp` (args: x, low, high -> x between two numbers); on whole matrices `transpose`,
+    `product`, `beside`, `above`, `leading`, `arrange` (args: keys, x -> the columns of x in ascending order of the
+    keys), `clusters` (args: centres, x -> 1 where a column is in a cluster), `cumulate`, `svd` (attr cutoff: U, the
+    singular values and V below each other), `eigen` (the same: Q and the eigenvalues), `rows` (attr first: as many as
+    `out` has, from that one on) and `solve` (args: x, y; attr cutoff -> the smallest z for which x z is nearest to y).
+    The attr `gap` has a step count how often it meets the plan's gap of that number.
     """
 
     op: str
@@ -66,12 +67,10 @@ class Fold(Data, frozen=True):
 
     `kind` order takes two rounds (a sample that brackets the value, then the count that finds it), each a phase (tensor
     reach) or a stage (model reach) of its own; `round` tells which this is, `stride` (model reach) that a sample takes
-    one value in so many.
-    `state` numbers the statistic within the program, so that the second round finds the first one's result. Tensor
-    reach: the answer goes to scalar register
-    `out` after the last round. Model reach: `stat` is the index into the task's `stats`, which gives its name. A scalar
-    `source` is seen once per task, when the phase is through: before `after` (tensor reach) or behind it (model reach).
-    A sample's `rank` may be what `after` works out.
+    one value in so many. `state` numbers the statistic within the program, so that the second round finds the first
+    one's result. Tensor reach: the answer goes to scalar register `out` after the last round. Model reach: `stat` is
+    the index into the task's `stats`, which gives its name. A scalar `source` is seen once per task, when the phase is
+    through: before `after` (tensor reach) or behind it (model reach). A sample's `rank` may be what `after` works out.
 
     `cut` is the scalar register for how far into the tensor the values equal to the answer take the places up to
     `rank`: all in the chunks before weight `s`, and `r` in the chunk that starts there, as the number `s + r`.
