@@ -61,13 +61,14 @@ def _row(row: Row, models: Path, asked: Asked, kept: Kept) -> Measured:
 def _asked(arguments: list[str]) -> Asked:
     """Raises UnknownRow."""
     given = _parser().parse_args(arguments)
-    options = ["--threads", str(given.threads)] if given.threads else []
+    options = [part for name in ("threads", "kernels") for part in _option(given, name)]
     tools: list[Tool] = [Mergelang(options)]
     tools += [Mergekit(given.mergekit_python)] if given.mergekit_python else []
     tools += [SdMecha(given.sd_mecha_python)] if given.sd_mecha_python else []
     size = SIZES[QUICK if given.quick else given.size]
     repeats = given.repeat or (1 if given.quick else 3)
-    kept = f"{size.name}{f'-{given.threads}-threads' if given.threads else ''}.json"
+    how = f"{f'-{given.threads}-threads' if given.threads else ''}{f'-{given.kernels}' if given.kernels else ''}"
+    kept = f"{size.name}{how}.json"
     return Asked(
         size,
         chosen(given.rows),
@@ -83,10 +84,16 @@ def _asked(arguments: list[str]) -> Asked:
 def _command(given: argparse.Namespace, size: Size, repeats: int) -> str:
     """The command as a reader elsewhere can use it, without this machine's paths."""
     shown = ["python -m benchmarks.speed", f"--size {size.name}", f"--repeat {repeats}"]
-    shown += [f"--threads {given.threads}"] if given.threads else []
+    shown += [" ".join(_option(given, name)) for name in ("threads", "kernels") if _option(given, name)]
     shown += ["--mergekit-python PYTHON"] if given.mergekit_python else []
     shown += ["--sd-mecha-python PYTHON"] if given.sd_mecha_python else []
     return " ".join(shown)
+
+
+def _option(given: argparse.Namespace, name: str) -> list[str]:
+    """An option that is passed on to `mergelang run`, if it is given."""
+    value = getattr(given, name)
+    return [f"--{name}", str(value)] if value else []
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -96,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", metavar="A,B", help=f"only these of {', '.join(row.name for row in ROWS)}")
     parser.add_argument("--repeat", type=int, help="measurements, of which medians are shown (default: 3)")
     parser.add_argument("--threads", type=int, help="as `mergelang run` takes it")
+    parser.add_argument("--kernels", choices=("eager", "compiled"), help="as `mergelang run` takes it")
     parser.add_argument("--mergekit-python", type=Path, metavar="PYTHON", help="one that has mergekit")
     parser.add_argument("--sd-mecha-python", type=Path, metavar="PYTHON", help="one that has sd-mecha")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where models and measurements are kept")

@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
 from mergelang.api import Recipe
 from mergelang.formats.protocols import Source
 from mergelang.pipeline import compile_text, plan
@@ -33,7 +35,8 @@ def rebuild(out: Path, folder: Path, budget: Budget) -> int:
     sources = recipe.sources()
     try:
         _check_inputs(out, record, sources)
-        request = Request(record.precision, record.dtype, record.allow_nonfinite, budget)
+        same = msgspec.structs.replace(budget, kernels=record.kernels)
+        request = Request(record.precision, record.dtype, record.allow_nonfinite, same)
         made = plan(recipe.compiled, [source.checkpoint for source in sources], request)
     except BaseException:
         for source in sources:

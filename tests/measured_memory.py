@@ -37,7 +37,7 @@ def main(options: dict[str, object]) -> dict[str, object]:
     """Compiles, plans and runs; with `limit`, under that many bytes of memory beyond what the imports took."""
     torch.set_num_threads(1)
     recipe = ml.compile(Path(str(options["recipe"])))
-    budget = Budget(memory=int(str(options["memory"])), threads=2)
+    budget = Budget(memory=int(str(options["memory"])), threads=2, kernels=str(options.get("kernels", "eager")))
     plan = recipe.plan(Request(budget=budget))
     before = anonymous()
     if "limit" in options:

@@ -37,7 +37,13 @@ MAY_KNOW = {
     "passes": ("mergelang.graph",),
     "lower": ("mergelang.syntax", "mergelang.graph", "mergelang.recipe_text"),
     "plan": ("mergelang.graph", *FACTS),
-    "backends": ("mergelang.plan.model", "mergelang.plan.grid", *FACTS),
+    "backends": (
+        "mergelang.plan.model",
+        "mergelang.plan.grid",
+        "mergelang.plan.loops",
+        "mergelang.__version__",
+        *FACTS,
+    ),
     "formats": FACTS,
     "run": ("mergelang.plan", "mergelang.backends", "mergelang.formats", "mergelang.__version__", *FACTS),
     "stats": (

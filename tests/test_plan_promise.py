@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def measure(recipe: Path, out: Path, memory: int, **more: int) -> dict[str, int]:
+def measure(recipe: Path, out: Path, memory: int, **more: int | str) -> dict[str, int]:
     options = {"recipe": str(recipe), "out": str(out), "memory": memory, **more}
     command = [sys.executable, str(HERE / "measured_memory.py"), json.dumps(options)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)

@@ -38,6 +38,18 @@ class Bytes(Protocol):
     def store(self, slot: int, block: Tensor) -> None:
         """Take `block` [rows, cols] as the task's store of that number."""
 
+    def weights(self, leaf: int) -> Tensor:
+        """The leaf's weights, flat and in their own dtype."""
+
+    def memory(self, slot: int) -> Tensor:
+        """Memory for the store of that number, flat and in its dtype."""
+
+    def filled(self, slot: int, memory: Tensor, peak: Tensor) -> None:
+        """Take the store from that memory; `peak` is its largest size before it was rounded."""
+
+    def looked_at(self, leaf: int, peak: Tensor) -> None:
+        """Hear of the largest size of the leaf's weights."""
+
 
 # What one value of a register stands for; where there are matrices, registers have shapes instead of kinds.
 UNITS = {"block": "weights", "row": "rows", "column": "columns"}
@@ -73,7 +85,7 @@ class Bound:
 
 def bind(program: Program, phase: Phase) -> Bound:
     """The phase's actions, in order; each statistic sees its register as soon as that is computed."""
-    binder = _Binder(program.kinds, allocate(phase, program.kinds))
+    binder = Binder(program.kinds, allocate(phase, program.kinds))
     actions = list[Action]()
     for index, step in enumerate(phase.steps):
         actions += binder.step(index, step)
@@ -101,7 +113,9 @@ def run_block(bound: Bound, frame: Frame) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Binder:
+class Binder:
+    """Makes the actions of steps whose registers lie as the layout says."""
+
     kinds: Sequence[str]
     layout: Layout
 

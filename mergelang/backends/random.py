@@ -46,12 +46,37 @@ def fill_uniform(out: Tensor, seed: int, start: int, words: Tensor, spare: Tenso
 
 def fill_chance(out: Tensor, seed: int, start: int, probability: float, words: Tensor, spare: Tensor) -> None:
     """1 where `uniform` is below `probability`, else 0, into `out`: compared as whole numbers, at half the cost."""
-    below = math.ceil(min(max(probability, 0.0), 1.0) * (1 << 24))
-    if below in (0, 1 << 24):
-        out.fill_(below >> 24)
+    below = _below(probability)
+    if abs(below) == 1 << 23:
+        out.fill_(below > 0)
         return
     _hash_places(words, spare, seed, start)
-    torch.lt(words, (below - (1 << 23)) << 8, out=out)
+    torch.lt(words, below << 8, out=out)
+
+
+def _below(probability: float) -> int:
+    """The whole number below which the signed top 24 bits of a hash lie with this probability."""
+    return math.ceil(min(max(probability, 0.0), 1.0) * (1 << 24)) - (1 << 23)
+
+
+def key_of_draw(seed: int, start: int, probability: float = 0.0) -> tuple[int, int, int]:
+    """What `hashed` must know to draw for the places from `start` on, and what `_below` the probability is."""
+    high, low = divmod(start, _WORD)
+    first, second = keys(seed, high)
+    return _signed(first + low), _signed(second), _below(probability)
+
+
+def hashed(places: Tensor, key: Tensor) -> Tensor:
+    """The signed top 24 bits of each place's hash, by operations that a compiler of loops can read. `places` counts
+    from 0 in int32, and no place may lie beyond the end of the 2**32 that the key was made for."""
+    words = places + key[0]
+    words = (words ^ _shifted(words, 16)) * _FIRST + key[1]
+    words = (words ^ _shifted(words, 15)) * _signed(_SECOND)
+    return (words ^ _shifted(words, 16)) >> 8
+
+
+def _shifted(words: Tensor, places: int) -> Tensor:
+    return (words >> places) & ((1 << (32 - places)) - 1)
 
 
 def _memory(count: int, device: torch.device | str) -> tuple[Tensor, Tensor]:

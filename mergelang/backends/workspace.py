@@ -79,9 +79,9 @@ def padded(count: int) -> int:
     return -(-count // PAD) * PAD
 
 
-def dtype_of(precision: str) -> torch.dtype:
-    """The torch dtype of a plan's precision."""
-    return {"F32": torch.float32, "F64": torch.float64}[precision]
+def dtype_of(name: str) -> torch.dtype:
+    """The torch dtype of a plan's precision, or of weights that loops read and write."""
+    return {"F32": torch.float32, "F64": torch.float64, "BF16": torch.bfloat16, "F16": torch.float16}[name]
 
 
 def as_numbers(values: Sequence[float], dtype: torch.dtype) -> list[Tensor]:

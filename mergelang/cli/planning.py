@@ -20,9 +20,13 @@ Command = TypeVar("Command", bound=Callable[..., object])
 MOST_THREADS = 8
 DTYPES = ("BF16", "F16", "F32", "F64", "F8_E4M3", "F8_E5M2")
 PRECISIONS = ("F32", "F64")
+KERNELS = ("eager", "compiled")
 CORES = "one per core, up to 8"
 OPTIONS = (
     click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Where to compute.  [default: cpu]"),
+    click.option(
+        "--kernels", type=click.Choice(KERNELS), help="How to compute: eager, or compiled by torch.  [default: eager]"
+    ),
     click.option("--threads", type=click.IntRange(1), help=f"How many threads compute.  [default: {CORES}]"),
     click.option("--memory", type=Size(), help="The most that the run may take, such as 2GiB.  [default: 512MiB]"),
     click.option("--block", type=click.IntRange(1), help="How many weights are computed at once."),
@@ -59,7 +63,7 @@ def budget_of(given: dict[str, object], before: Budget) -> Budget:
     """The budget with what the options say in place of what it said before."""
     import msgspec
 
-    names = ("device", "threads", "memory", "block")
+    names = ("device", "kernels", "threads", "memory", "block")
     return msgspec.structs.replace(before, **{name: given[name] for name in names if given.get(name)})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 _NAMES = {
@@ -75,6 +77,11 @@ def overflowed(block: torch.Tensor, dtype: str) -> int:
     size = block.abs()
     beyond = size > bound if dtype == _EVEN_LARGEST else size >= bound
     return int((beyond if dtype in _WITHOUT_INFINITY else beyond & torch.isfinite(block)).sum())
+
+
+def can_hold(size: float, dtype: str) -> bool:
+    """True if numbers up to this size become finite ones in `dtype`: BF16, F16, F32 or F64."""
+    return size < _BOUNDS.get(dtype, math.inf)
 
 
 def _to_odd(block: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from mergelang.catalog import DTYPE_BITS
 from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT, SAMPLE, WHOLE, extent
-from mergelang.plan.model import CHUNK, Leaf, Phase, Program, Step, Store, Task
+from mergelang.plan.loops import most_kept
+from mergelang.plan.model import CHUNK, Kernels, Leaf, Phase, Program, Step, Store, Task
 
 # The most temporaries that a step needs beside its result.
 MOST_TEMPS = 2
@@ -32,10 +33,12 @@ ORDER_COPIES = 4
 _STEP = 1 << 16
 
 
-def block_bytes(program: Program, phase: Phase, shape: tuple[int, int], itemsize: int) -> int:
+def block_bytes(program: Program, phase: Phase, shape: tuple[int, int], itemsize: int, kernels: Kernels) -> int:
     """Bytes of registers and of fresh temporaries for a block of this many rows and columns."""
     rows, cols = shape
     needed = slots(phase, program.kinds)
+    if kernels == "compiled":
+        needed |= most_kept(phase, program.kinds)
     registers = sum(count * _padded(math.prod(extent(kind, rows, cols))) * itemsize for kind, count in needed.items())
     matrices = max((matrix_bytes(step, program.kinds, itemsize) for step in phase.steps), default=0)
     return registers + max(gather_bytes(phase, rows * cols, itemsize), matrices)
@@ -165,9 +168,10 @@ def piece_buffer(task: Task, weights: int, staged: bool) -> int:
     return rounded(total) if total else 0
 
 
-def raw_bytes(task: Task, weights: int) -> int:
-    """The bytes of a block of so many weights as one leaf is read."""
-    return max((leaf_bytes(task, leaf, weights) for leaf in task.leaves), default=0)
+def raw_bytes(task: Task, weights: int, kernels: Kernels) -> int:
+    """The bytes of a block of so many weights as one leaf is read, or all of them for a loop."""
+    sizes = [leaf_bytes(task, leaf, weights) for leaf in task.leaves]
+    return sum(sizes) if kernels == "compiled" else max(sizes, default=0)
 
 
 def stretch_of(part: Leaf | Store, start: int, stop: int) -> tuple[int, int]:

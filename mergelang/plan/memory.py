@@ -109,13 +109,21 @@ def usual_bytes(plan: Plan) -> int:
     itemsize, block = ITEMSIZE[plan.precision], plan.budget.block
     usual = [program for program in plan.programs if program.reach != "matrix"]
     phases = [(program, phase) for program in usual for phase in program.phases]
-    registers = max((block_bytes(program, phase, (1, block), itemsize) for program, phase in phases), default=0)
+    registers = max(
+        (block_bytes(program, phase, (1, block), itemsize, plan.budget.kernels) for program, phase in phases), default=0
+    )
     return registers + SCRATCH_NUMBERS * block * itemsize
 
 
 def worker_bytes(plan: Plan) -> int:
     """What a worker may hold from piece to piece: twice the usual registers, and bytes on their way."""
-    return 2 * usual_bytes(plan) + RAW_WIDTH * plan.budget.block + COPY_SCRATCH + (1 << 20)
+    return 2 * usual_bytes(plan) + _raw_width(plan) * plan.budget.block + COPY_SCRATCH + (1 << 20)
+
+
+def _raw_width(plan: Plan) -> int:
+    """Bytes for each weight of a block as it is read: of one leaf, or of all that a loop takes at once."""
+    leaves = max((program.leaves for program in plan.programs), default=1)
+    return RAW_WIDTH * (leaves if plan.budget.kernels == "compiled" else 1)
 
 
 def register_bytes(plan: Plan, task: Task, number: int, usual: int) -> int:
@@ -123,8 +131,10 @@ def register_bytes(plan: Plan, task: Task, number: int, usual: int) -> int:
     program, itemsize, block = plan.programs[task.program], ITEMSIZE[plan.precision], plan.budget.block
     shape = block_shape(task.shape, program.reach, block)
     scratch = SCRATCH_NUMBERS * shape[0] * shape[1] * itemsize
-    excess = max(0, block_bytes(program, program.phases[number], shape, itemsize) + scratch - usual)
-    return excess + max(0, raw_bytes(task, math.prod(shape)) - RAW_WIDTH * block)
+    excess = max(
+        0, block_bytes(program, program.phases[number], shape, itemsize, plan.budget.kernels) + scratch - usual
+    )
+    return excess + max(0, raw_bytes(task, math.prod(shape), plan.budget.kernels) - _raw_width(plan) * block)
 
 
 def _needs(plan: Plan, number: int, piece_bytes: int) -> Iterator[Need]:

@@ -27,6 +27,7 @@ AttrValue = int | float | str
 GapUnit = tuple[int, str]  # a gap by its number, and what is counted there: weights, rows, directions, ...
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Precision = Literal["F32", "F64"]  # what a run computes in
+Kernels = Literal["eager", "compiled"]  # operation by operation, or compiled to one loop
 
 
 class Data(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -239,12 +240,16 @@ class Gap(Data, frozen=True):
 
 
 class Budget(Data, frozen=True):
-    """What the run may use. Bytes for memory; `block` in weights, rounded to whole chunks; none changes a result."""
+    """What the run may use. Bytes for memory; `block` in weights, rounded to whole chunks; none changes a result.
+
+    Only another `device`, and compiled `kernels`, may differ in the last bits of the working precision.
+    """
 
     memory: Positive = 1 << 29  # with what an interpreter and its libraries hold, under 700 MB
     threads: Positive = 2
     block: Positive = 2 * CHUNK
     device: str = "cpu"
+    kernels: Kernels = "eager"
 
 
 class Costs(Data, frozen=True):

@@ -22,10 +22,11 @@ def plan_text(plan: Plan) -> str:
 
 def _head(plan: Plan) -> list[str]:
     budget = plan.budget
+    place = budget.device + (", compiled" if budget.kernels == "compiled" else "")
     return [
         f"plan of {plan.digest[:16]} in {plan.precision}"
         + (", NaN and infinity allowed" if plan.allow_nonfinite else ""),
-        f"  on {budget.device}: {budget.threads} threads, {budget.memory:,} bytes, blocks of {budget.block:,} weights",
+        f"  on {place}: {budget.threads} threads, {budget.memory:,} bytes, blocks of {budget.block:,} weights",
     ]
 
 

@@ -19,13 +19,16 @@ class BlockReader:
 
     def __init__(self, piece: ProgramPiece, worker: Worker) -> None:
         self._piece, self._host = piece, worker.host
+        self._apart = piece.job.context.plan.budget.kernels == "compiled"
 
     def fetch(self, leaf: int, start: int, stop: int) -> Tensor:
-        """The leaf's bytes of weights `start` to `stop`. They are gone with the next fetch."""
+        """The leaf's bytes of weights `start` to `stop`. They are gone with the next fetch; of loops, with the leaf's
+        next, since they take all of a block's weights at once."""
         job = self._piece.job
         found = job.task.leaves[leaf]
         first, count = stretch_of(found, start, stop)
-        raw = job.kept_part(leaf, first, count) if job.is_kept(leaf) else self._host.take("read", count, torch.uint8)
+        name = f"read {leaf}" if self._apart else "read"
+        raw = job.kept_part(leaf, first, count) if job.is_kept(leaf) else self._host.take(name, count, torch.uint8)
         if job.must_read(leaf):
             job.context.read(found, first, raw)
         return raw

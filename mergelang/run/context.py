@@ -18,6 +18,7 @@ from mergelang.plan.memory import memory_of, register_bytes, usual_bytes, worker
 from mergelang.plan.model import GapUnit, Leaf, Phase, Plan, Program, Store, Task
 from mergelang.run.buffers import Buffers
 from mergelang.run.carried import carried
+from mergelang.run.compiling import compiled_phases, ends_of
 from mergelang.run.gate import Gate
 from mergelang.run.statistics import ModelStatistics
 from mergelang.run.watch import Watcher
@@ -72,6 +73,7 @@ class Context:
         self.sinks = list(sinks)
         self.dtype = dtype_of(plan.precision)
         self.programs = [bind_program(program) for program in plan.programs]
+        self._compiled = compiled_phases(plan, self.programs)
         self.statistics = ModelStatistics(plan.stages)
         memory = memory_of(plan)
         self.gate = Gate(memory.pieces)
@@ -88,6 +90,13 @@ class Context:
     def usual_worker(self) -> int:
         """The bytes that a worker may hold from piece to piece."""
         return self._worker
+
+    def bound(self, task: Task, phase: int) -> Bound:
+        """The phase of the task's program, bound to kernels, or to compiled loops where the plan asks for them."""
+        bound = self.programs[task.program].phases[phase]
+        if not self._compiled:
+            return bound.bound
+        return self._compiled.get((task.program, phase, ends_of(self.plan, task, bound)), bound.bound)
 
     def register_bytes(self, task: Task, phase: int) -> int:
         """What the blocks of a task take in the phase beside what every worker has."""

@@ -58,7 +58,8 @@ class Facts:
         """What a shell takes to make the output `out`."""
         settings = "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, value in self.asked.settings)
         dtype = f" --dtype {self.asked.dtype}" if self.asked.dtype else ""
-        return f"mergelang run {shlex.quote(self.recipe_name)} -o {shlex.quote(out)}{settings}{dtype}"
+        kernels = " --kernels compiled" if self.plan.budget.kernels == "compiled" else ""
+        return f"mergelang run {shlex.quote(self.recipe_name)} -o {shlex.quote(out)}{settings}{dtype}{kernels}"
 
     def _card(self, output: PlannedOutput, path: Path) -> str:
         name = output.name if len(self.plan.outputs) > 1 else path.name

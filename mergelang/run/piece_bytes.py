@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mergelang.backends.folds import Streaming, Total
-from mergelang.formats.dtypes import TORCH_DTYPES, from_float, overflowed, to_float
+from mergelang.formats.dtypes import TORCH_DTYPES, can_hold, from_float, overflowed, to_float
 from mergelang.plan.footprint import stretch_of
 from mergelang.run.block_reader import BlockReader
 from mergelang.run.complaints import not_finite, overflow
@@ -33,14 +33,18 @@ class PieceBytes:
         self._strict = not job.context.plan.allow_nonfinite
         unseen = set(job.task.check) & set(piece.phase.first_whole) if self._strict else set()
         self._checked, self._carried = unseen - piece.phase.carried, unseen & piece.phase.carried
-        # A block whose sum is finite is finite: one pass over what lies in the cache, and an exact look only if not.
+        # A block whose sum or peak is finite is finite: one pass over what lies in the cache, and an exact look only if
+        # not.
         self._sums: list[Tensor] = []
         self._overflowed: set[int] = set()
+        self._peaks: list[tuple[int, Tensor]] = []  # of what is rounded already, by its store
+        self._shown: dict[int, Tensor] = {}  # the block's weights that loops have taken
         self._start = self._stop = 0
 
     def show(self, start: int, stop: int) -> None:
         """The next block: weights `start` to `stop` of the tensor."""
         self._start, self._stop = start, stop
+        self._shown.clear()
 
     def load(self, leaf: int, out: Tensor) -> None:
         raw = self._reader.fetch(leaf, self._start, self._stop)
@@ -61,8 +65,29 @@ class PieceBytes:
         else:
             self._lane.download(from_float(flat, dtype), out)
 
+    def weights(self, leaf: int) -> Tensor:
+        if leaf not in self._shown:  # several loops of a block may take it, and it is read once
+            raw = self._reader.fetch(leaf, self._start, self._stop)
+            self._shown[leaf] = raw.view(TORCH_DTYPES[self._piece.job.task.leaves[leaf].dtype])
+        return self._shown[leaf]
+
+    def memory(self, slot: int) -> Tensor:
+        out = self._room(slot)
+        there = out if out.device == self._lane.device else torch.empty_like(out, device=self._lane.device)
+        return there.view(TORCH_DTYPES[self._piece.job.task.stores[slot].dtype])
+
+    def filled(self, slot: int, memory: Tensor, peak: Tensor) -> None:
+        self._peaks.append((slot, peak))
+        if memory.device.type != "cpu":
+            self._lane.download(memory.view(torch.uint8), self._room(slot))
+
+    def looked_at(self, leaf: int, peak: Tensor) -> None:
+        if leaf in self._checked:
+            self._sums.append(peak)
+
     def check(self, shares: Sequence[Streaming | None]) -> None:
         """Raises `not-finite` for an input, else `overflow` for a result. `shares` are the piece's statistics."""
+        self._overflowed.update(self._beyond())
         totals_finite = all(share.is_finite() for share in shares if isinstance(share, Total))
         shown = bool(self._carried) and (bool(self._overflowed) or not totals_finite)
         if shown or not _all_finite(self._sums):
@@ -93,6 +118,13 @@ class PieceBytes:
         first, count = stretch_of(store, self._start, self._stop)
         begin, _ = stretch_of(store, self._piece.start, self._piece.stop)
         return self._piece.store_bytes(slot)[first - begin : first - begin + count]
+
+    def _beyond(self) -> set[int]:
+        """The stores of which a peak cannot be saved in their dtype."""
+        peaks = torch.stack([peak for _, peak in self._peaks]).tolist() if self._peaks else []
+        stores = self._piece.job.task.stores
+        pairs = zip(self._peaks, peaks, strict=True)
+        return {slot for (slot, _), peak in pairs if not can_hold(peak, stores[slot].dtype)}
 
 
 def _is_finite(block: Tensor) -> bool:

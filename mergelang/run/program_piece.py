@@ -36,6 +36,7 @@ class ProgramPiece:
     def __init__(self, job: Job, start: int, stop: int) -> None:
         self.job, self.start, self.stop = job, start, stop
         self.phase = job.bound.phases[job.phase]
+        self.bound = job.context.bound(job.task, job.phase)
         self.order = (job.number, job.phase, start)
         self.is_written = bool(self.phase.stores)
         sizes = {leaf: stretch_of(job.task.leaves[leaf], start, stop)[1] for leaf in self.phase.loads}
@@ -80,7 +81,7 @@ class ProgramPiece:
             job.join(gathered.shares, gaps)
 
     def _block(self, worker: Worker, data: PieceBytes, gathered: _Gathered, start: int, stop: int) -> None:
-        job, bound = self.job, self.phase.bound
+        job, bound = self.job, self.bound
         data.show(start, stop)
         views = worker.workspace.views(bound.layout, *job.grid.shape(stop - start))
         numbers = list(job.numbers.floats), list(job.numbers.tensors)

@@ -10,7 +10,7 @@ import msgspec
 
 from mergelang import __version__
 from mergelang.formats.header import read_header
-from mergelang.plan.model import Plan, PlannedOutput, Precision
+from mergelang.plan.model import Kernels, Plan, PlannedOutput, Precision
 from mergelang.problem import Problem
 from mergelang.run.card import Parent
 from mergelang.run.hashes import fast_hash
@@ -56,6 +56,7 @@ class Record(msgspec.Struct, frozen=True):
     inputs: tuple[Origin, ...]
     tensors: dict[str, str]
     files: dict[str, str]
+    kernels: Kernels = "eager"
     version: str = __version__
     format: int = RECORD_FORMAT
 
@@ -74,6 +75,7 @@ def record_of(
         plan.recipe, plan.digest, output.name, dict(asked.settings), asked.dtype, plan.precision, plan.allow_nonfinite,
         shard_bytes, tuple(Origin(parent.ref, parent.hash) for parent in parents), dict(sorted(tensors.items())),
         {name: fast_hash(content) for name, content in sorted(files.items()) if name != "README.md"},
+        plan.budget.kernels,
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ DIFFERENCES = {
     "recipe": "the recipe means something else now",
     "inputs": "an input holds other weights now",
     "layout": "the output is to hold other tensors, dtypes or shards now",
-    "arithmetic": "it is to be computed on another device, in another precision or with other checks",
+    "arithmetic": "it is to be computed on another device, by other kernels, in another precision or with other checks",
     "version": "it was begun by another version of mergelang",
 }
 
@@ -44,7 +44,7 @@ def identity(plan: Plan, parents: Sequence[Parent], shard_bytes: int, one_file: 
         "recipe": plan.digest,
         "inputs": json.dumps([[parent.ref, parent.hash] for parent in parents]),
         "layout": hashlib.sha256(outputs + f" {shard_bytes} {one_file}".encode()).hexdigest(),
-        "arithmetic": f"{plan.precision} {plan.allow_nonfinite} {plan.budget.device}",
+        "arithmetic": f"{plan.precision} {plan.allow_nonfinite} {plan.budget.device} {plan.budget.kernels}",
         "version": __version__,
     }
 

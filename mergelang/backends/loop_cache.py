@@ -1,0 +1,107 @@
+"""Loops as machine code: compiled once, and kept in the user's cache folder under the hash of all that they rest on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import torch
+from torch import Tensor
+
+from mergelang import __version__
+from mergelang.backends import formulas, loop_compiler, random
+from mergelang.backends.loop_code import LoopCode
+from mergelang.backends.loop_compiler import Job
+from mergelang.plan.loops import Loop
+from mergelang.problem import Problem, nothing_at
+from mergelang.resources import cache_folder
+
+# What `loop_compiler.run_loop` does, for several threads at once.
+Code = Callable[[Sequence[Tensor]], None]
+
+
+def key_of(loop: Loop) -> str:
+    """The hash of the loop and of what turns it into code here."""
+    sources = [Path(module.__file__ or "").read_bytes() for module in (formulas, random, loop_compiler)]
+    facts = [__version__, torch.__version__, _processor(loop.device)]
+    parts = [msgspec.json.encode(loop), *sources, *(fact.encode() for fact in facts)]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def compiled(loops: Iterable[Loop], threads: int) -> dict[str, Code]:
+    """The loops' code by `key_of`, for so many threads at once; what is not in the cache is compiled first.
+
+    Raises Problem `kernels-not-compiled`.
+    """
+    folder = cache_folder() / "loops"
+    wanted = {key_of(loop): loop for loop in loops}
+    jobs = {key: Job(loop, str(folder / f"{key}.so")) for key, loop in wanted.items()}
+    found = {key: code for key, job in jobs.items() if (code := _load(job, threads)) is not None}
+    if missing := [job for key, job in jobs.items() if key not in found]:
+        _compile(missing, folder, threads)
+    for key in jobs.keys() - found.keys():
+        if (code := _load(jobs[key], threads)) is None:
+            raise _not_compiled("what it has made cannot be loaded")
+        found[key] = code
+    return found
+
+
+def _load(job: Job, threads: int) -> Code | None:
+    """The code that an earlier run has left; None where there is none that can be used."""
+    try:
+        return LoopCode(Path(job.path), threads, job.loop.device) if Path(job.path).exists() else None
+    except OSError:
+        return None
+
+
+def _compile(jobs: Sequence[Job], folder: Path, threads: int) -> None:
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        raise _not_compiled(f"there is no `{compiler}` here")
+    shares = [share for first in range(threads) if (share := jobs[first::threads])]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="making-", dir=folder) as work, ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lambda share: _run_compiler(share, work), shares))
+    except OSError as fault:
+        raise _not_compiled(f"{folder} cannot be written ({fault.strerror})") from None
+
+
+def _run_compiler(jobs: Sequence[Job], work: str) -> None:
+    """Does the jobs in a process of its own, which finds the modules that this one has found."""
+    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    inductor = str(cache_folder() / "inductor")  # what it has learnt of the compiler, which is little
+    env = os.environ | {"PYTHONPATH": paths, "TORCHINDUCTOR_CACHE_DIR": inductor, "TMPDIR": work}
+    command = [sys.executable, "-m", "mergelang.backends.loop_compiler"]
+    done = subprocess.run(command, input=msgspec.json.encode(jobs), capture_output=True, env=env)
+    if done.returncode:
+        said = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+        raise _not_compiled(said[-1] if said else f"the compiler ended with {done.returncode}")
+
+
+def _processor(device: str) -> str:
+    """What code that runs here must fit: the instructions that the processor has."""
+    if device != "cpu":
+        return str(torch.cuda.get_device_capability(device))
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
+
+
+def _not_compiled(why: str) -> Problem:
+    message = (
+        "The run is to use compiled kernels, for which torch needs a C++ compiler (on a GPU also Triton) and a folder "
+        f"to keep its work in. It could not make them: {why}."
+    )
+    return Problem("kernels-not-compiled", message, nothing_at("--kernels compiled"), fix="--kernels eager")

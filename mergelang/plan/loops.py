@@ -1,0 +1,252 @@
+"""A phase cut into loops: the elementwise steps as functions of a block's weights, and between them the other steps.
+
+A loop works out again from the leaves what an earlier one has worked out as well: reading a weight twice costs less
+than writing a register down. So a register lies in memory only where a step or a statistic between the loops needs it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, field
+
+from mergelang.plan.model import Data, Phase, Precision, Program, Step
+
+# Of these a weight's value depends on nothing but what stands at its own place.
+ELEMENTWISE = frozenset([
+    "neg", "abs", "sign", "exp", "tanh", "sin", "cos", "floor", "raw", "point", "fill", "sqrt", "log", "arccos", "pow",
+    "add", "sub", "mul", "div", "quotient", "minimum", "maximum", "ge", "gt", "le", "lt", "eq", "ne", "choose",
+    "shrink", "clamp", "sum", "anchored",
+])  # fmt: skip
+# A weight's draw depends on its place within the tensor.
+DRAWN = frozenset(["chance", "uniform"])
+# There is more to the conversion of other dtypes than an instruction.
+CONVERTED = frozenset(["BF16", "F16", "F32", "F64"])
+
+
+class Loop(Data, frozen=True):
+    """Elementwise steps, loads and stores as one function of a block; equal for all tensors and programs it serves.
+
+    The first registers are the numbers, the next the inputs, as other steps have made them. `chance` and `uniform` have
+    an attr draw, which counts the draws; a chance that is a number is no argument of theirs. Results are the `outputs`,
+    the stores, and peaks: the largest size of each leaf in `peaks` and then of each store, which tells whether all
+    weights are finite and within range.
+    """
+
+    kinds: tuple[str, ...]
+    numbers: int
+    inputs: int
+    steps: tuple[Step, ...]
+    outputs: tuple[int, ...]
+    leaves: tuple[str, ...]  # their dtypes, in the order of their loads' attr
+    stores: tuple[str, ...]
+    peaks: tuple[int, ...]
+    gaps: tuple[int, ...]  # quotients of which the zero divisors are counted
+    draws: int
+    precision: Precision
+    device: str
+
+    @property
+    def peak_count(self) -> int:
+        """How many peaks the loop takes."""
+        return len(self.peaks) + len(self.stores)
+
+    @property
+    def is_flat(self) -> bool:
+        """True if no register is a row or a column, so that a block is so many weights, whatever its shape."""
+        return set(self.kinds) <= {"block", "scalar"}
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What a random choice rests on: a seed of the task, and the register of its chance where that is a number."""
+
+    seed: int
+    chance: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A loop within its phase: the phase's registers, leaves and slots that it takes and gives, in the loop's order."""
+
+    loop: Loop
+    numbers: tuple[int, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    leaves: tuple[int, ...]
+    stores: tuple[int, ...]
+    peaks: tuple[int, ...]
+    draws: tuple[Draw, ...]
+    gaps: tuple[tuple[int, str], ...]  # their numbers, and the kinds of the registers
+
+
+Part = Placed | Step
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What a loop may read and write: the dtypes of a task's leaves and stores, and which leaves are to be `checked`.
+
+    With `lenient`, NaN and infinity pass, so that each store has to be looked at before it is rounded.
+    """
+
+    leaves: tuple[str, ...]
+    stores: tuple[str, ...]
+    checked: frozenset[int]
+    precision: Precision
+    device: str
+    lenient: bool = False
+    draws: bool = True  # so few weights that their places fit 32 bits
+
+
+def parts_of(program: Program, phase: Phase, ends: Ends) -> tuple[Part, ...]:
+    """The phase's steps as loops and as what stands between them, in the order in which they run."""
+    return tuple(_Cutter(program, phase, ends).parts())
+
+
+def kept_registers(program: Program, parts: Sequence[Part]) -> tuple[int, ...]:
+    """The registers that lie in memory, in the order in which they are made."""
+    made = dict[int, None]()
+    for part in parts:
+        outs = part.outputs if isinstance(part, Placed) else () if part.op == "store" else (part.out,)
+        made.update(dict.fromkeys(outs))
+    return tuple(register for register in made if program.kinds[register] != "scalar")
+
+
+def most_kept(phase: Phase, kinds: Sequence[str]) -> Counter[str]:
+    """How many registers of each kind lie in memory at most, whatever dtypes the phase's leaves and stores have."""
+    others = [step for step in phase.steps if step.op not in ELEMENTWISE]
+    kept = {step.out for step in others if step.op != "store"} | {fold.source for fold in phase.folds}
+    kept.update(arg for step in others for arg in step.args)
+    return Counter(kinds[register] for register in kept if kinds[register] != "scalar")
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What a loop is to find out beside what it makes: peaks of leaves, and zero divisors of quotients."""
+
+    peaks: tuple[int, ...]
+    gaps: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class _Cutter:
+    program: Program
+    phase: Phase
+    ends: Ends
+    _kept: set[int] = field(default_factory=set)
+    _seen: set[int] = field(default_factory=set)  # leaves whose peaks are taken
+    _counted: set[int] = field(default_factory=set)  # registers whose zero divisors are counted
+
+    def parts(self) -> Iterator[Part]:
+        waits = self._waits()
+        apart = [step for step in self.phase.steps if not self._in_loop(step) and step.op != "store"]
+        for turn in range(max(waits.values(), default=0)):
+            now = [step for step in apart if max((waits.get(arg, 0) for arg in step.args), default=0) == turn]
+            yield from self._loop([arg for step in now for arg in step.args], ())
+            yield from now
+            self._kept.update(step.out for step in now)
+        stores = [step for step in self.phase.steps if step.op == "store"]
+        within = [step for step in stores if self._in_loop(step)]
+        after = [step for step in stores if not self._in_loop(step)]
+        folds = [fold.source for fold in self.phase.folds]
+        yield from self._loop([*folds, *(step.args[0] for step in after)], within)
+        yield from after
+
+    def _waits(self) -> dict[int, int]:
+        """For how many turns of other steps each register has to wait."""
+        waits = dict[int, int]()
+        for step in self.phase.steps:
+            if step.op != "store":
+                waits[step.out] = max((waits.get(arg, 0) for arg in step.args), default=0) + (not self._in_loop(step))
+        return waits
+
+    def _in_loop(self, step: Step) -> bool:
+        if step.op == "load":
+            return self.ends.leaves[int(step.attrs["leaf"])] in CONVERTED
+        if step.op == "store":
+            dtype = self.ends.stores[int(step.attrs["slot"])]
+            # From float64 to 16 bits the instructions round twice.
+            once = self.ends.precision == "F32" or dtype not in ("BF16", "F16")
+            return once and dtype in CONVERTED and not self.ends.lenient
+        if step.op in DRAWN:
+            return self.ends.draws
+        return step.op in ELEMENTWISE and self.program.kinds[step.out] != "scalar"
+
+    def _loop(self, wanted: Sequence[int], stores: Sequence[Step]) -> Iterator[Placed]:
+        """One loop that makes the wanted registers that are not there yet, and the stores; none for nothing."""
+        kinds = self.program.kinds
+        outputs = tuple(dict.fromkeys(r for r in wanted if kinds[r] != "scalar" and r not in self._kept))
+        if not outputs and not stores:
+            return
+        steps = [*self._slice({*outputs, *(step.args[0] for step in stores)}), *stores]
+        leaves = tuple(dict.fromkeys(int(step.attrs["leaf"]) for step in steps if step.op == "load"))
+        peaks = tuple(leaf for leaf in leaves if leaf in self.ends.checked - self._seen)
+        self._seen.update(peaks)
+        self._kept.update(outputs)
+        gaps = tuple(step.out for step in steps if "gap" in step.attrs and step.out not in self._counted)
+        self._counted.update(gaps)
+        yield _placed(self.program, steps, outputs, leaves, Looks(peaks, gaps), self.ends)
+
+    def _slice(self, wanted: Set[int]) -> list[Step]:
+        """The steps behind these registers, back to leaves, numbers and what lies in memory."""
+        needed, found = set(wanted) - self._kept, list[Step]()
+        for step in reversed(self.phase.steps):
+            if step.op != "store" and step.out in needed:
+                found.append(step)
+                needed.update(set(step.args) - self._kept)
+        return found[::-1]
+
+
+def _placed(
+    program: Program, steps: Sequence[Step], outputs: tuple[int, ...], leaves: tuple[int, ...],
+    looks: Looks, ends: Ends,
+) -> Placed:  # fmt: skip
+    made = [step.out for step in steps if step.op != "store"]
+    drawn = [step for step in steps if step.op in DRAWN]
+    draws = tuple(Draw(int(step.attrs["seed"]), *_number(program, step)) for step in drawn)
+    steps = [_with_draw(program, step, drawn) for step in steps]
+    taken = dict.fromkeys(arg for step in steps for arg in step.args if arg not in made)
+    numbers = tuple(register for register in taken if program.kinds[register] == "scalar")
+    inputs = tuple(register for register in taken if program.kinds[register] != "scalar")
+    stores = tuple(int(step.attrs["slot"]) for step in steps if step.op == "store")
+    registers = {register: place for place, register in enumerate([*numbers, *inputs, *made])}
+    loop = Loop(
+        kinds=tuple(program.kinds[register] for register in registers),
+        numbers=len(numbers),
+        inputs=len(inputs),
+        steps=tuple(_renumbered(step, registers, leaves, stores) for step in steps),
+        outputs=tuple(registers[register] for register in outputs),
+        leaves=tuple(ends.leaves[leaf] for leaf in leaves),
+        stores=tuple(ends.stores[slot] for slot in stores),
+        peaks=tuple(leaves.index(leaf) for leaf in looks.peaks),
+        gaps=tuple(registers[register] for register in looks.gaps),
+        draws=len(draws),
+        precision=ends.precision,
+        device=ends.device,
+    )
+    numbered = {step.out: int(step.attrs["gap"]) for step in steps if "gap" in step.attrs}
+    gaps = tuple((numbered[register], program.kinds[register]) for register in looks.gaps)
+    return Placed(loop, numbers, inputs, outputs, leaves, stores, looks.peaks, draws, gaps)
+
+
+def _number(program: Program, step: Step) -> tuple[int, ...]:
+    return tuple(arg for arg in step.args if program.kinds[arg] == "scalar")
+
+
+def _with_draw(program: Program, step: Step, drawn: Sequence[Step]) -> Step:
+    """The step, told which draw it is and left without a chance that is a number."""
+    if step not in drawn:
+        return step
+    args = tuple(arg for arg in step.args if program.kinds[arg] != "scalar")
+    return Step(step.op, step.out, args, {"draw": drawn.index(step)})
+
+
+def _renumbered(step: Step, registers: dict[int, int], leaves: tuple[int, ...], stores: tuple[int, ...]) -> Step:
+    args = tuple(registers[arg] for arg in step.args)
+    if step.op == "load":
+        return Step("load", registers[step.out], args, {"leaf": leaves.index(int(step.attrs["leaf"]))})
+    if step.op == "store":
+        return Step("store", -1, args, {"slot": stores.index(int(step.attrs["slot"]))})
+    attrs = {key: value for key, value in step.attrs.items() if key in ("exponent", "draw")}
+    return Step(step.op, registers[step.out], args, attrs)

@@ -1,0 +1,59 @@
+"""The phases of a plan bound to compiled loops, before a run reads: one for each set of dtypes that tensors have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mergelang.backends.block import Bound
+from mergelang.backends.compiled import bind_loops
+from mergelang.backends.loop_cache import compiled
+from mergelang.plan.loops import Ends, Part, Placed, parts_of
+from mergelang.plan.model import Leaf, Phase, Plan, Program, Store, Task
+
+if TYPE_CHECKING:
+    from mergelang.run.context import BoundPhase, BoundProgram
+
+# Places up to here have keys of their own in one loop: see `random.key_of_draw`.
+MOST_DRAWN = 1 << 31
+Key = tuple[int, int, Ends]  # a program, the number of a phase, and what is at its ends
+
+
+def compiled_phases(plan: Plan, programs: Sequence[BoundProgram]) -> dict[Key, Bound]:
+    """The phases bound to loops; none unless the plan asks for compiled kernels.
+
+    All phases or none: a threshold that one has found must meet the same bits in the next. A sample says only where to
+    look, and is not worth a compilation; where there is linear algebra, the rest of the arithmetic is not either.
+    Raises Problem `kernels-not-compiled`.
+    """
+    if plan.budget.kernels == "eager" or any(program.reach == "matrix" for program in plan.programs):
+        return {}
+    cut = dict[Key, tuple[Program, Phase, tuple[Part, ...]]]()
+    for task in (task for stage in plan.stages for task in stage.tasks):
+        for number, bound in enumerate(programs[task.program].phases):
+            key = task.program, number, ends_of(plan, task, bound)
+            if bound.phase.steps and not bound.phase.sampled and key not in cut:
+                program = plan.programs[task.program]
+                cut[key] = program, bound.phase, parts_of(program, bound.phase, key[2])
+    loops = [part.loop for *_, parts in cut.values() for part in parts if isinstance(part, Placed)]
+    code = compiled(loops, plan.budget.threads)
+    return {key: bind_loops(*of_phase, code) for key, of_phase in cut.items()}
+
+
+def ends_of(plan: Plan, task: Task, bound: BoundPhase) -> Ends:
+    """What is at the ends of the phase when it runs on this task."""
+    checked = frozenset[int]() if plan.allow_nonfinite else frozenset(bound.first_whole) - bound.carried
+    return Ends(
+        leaves=_dtypes(task.leaves),
+        stores=_dtypes(task.stores),
+        checked=checked,
+        precision=plan.precision,
+        device=plan.budget.device,
+        lenient=plan.allow_nonfinite,
+        draws=math.prod(task.shape) <= MOST_DRAWN,
+    )
+
+
+def _dtypes(ends: Sequence[Leaf | Store]) -> tuple[str, ...]:
+    return tuple(end.dtype for end in ends)
