@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 import strategies
+import test_gaps
 import torch
 from end_to_end import Weights, run_graph
 from hypothesis import given, settings
@@ -97,7 +99,7 @@ def test_generated_recipes_equal_the_oracle(case: tuple[Graph, list[Weights]]) -
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case.id)
-def test_methods_give_the_references_result(case: Case, tmp_path) -> None:
+def test_methods_give_the_references_result(case: Case, tmp_path: Path) -> None:
     out = tmp_path / "out.safetensors"
     ml.compile(laid_out(case, tmp_path)).run(out, Request(budget=LOOPS))
     assert furthest(load_file(out), case.expected, case.flips) <= case.tolerance
@@ -150,3 +152,16 @@ def test_alike_loops_of_different_programs_are_one() -> None:
     (two,) = parts_of(plain, plain.phases[0], ends(("BF16",), ("F16",)))
     assert one.loop == two.loop and one != two
     assert interpreted([one.loop, two.loop], 1).keys() == interpreted([one.loop], 1).keys()
+
+
+@pytest.mark.parametrize("divisor", ["y - x", "sum(y - x, per = tensor)", "sum(y - x, per = row)"])
+def test_loops_count_where_a_divisor_is_0(divisor: str, tmp_path: Path) -> None:
+    y = {name: tensor + 2 for name, tensor in test_gaps.model(test_gaps.holed(0.3) - 1).items()}
+    text = f"merge x + (y - x) / ({divisor}) * (y - x)"
+    ours, theirs = (
+        test_gaps.met(text, folder, budget, y=y)
+        for folder, budget in ((tmp_path / "eager", Budget()), (tmp_path / "loops", LOOPS))
+        if folder.mkdir() is None
+    )
+    assert ours == theirs
+    assert ours or "sum" in divisor
