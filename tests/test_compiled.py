@@ -187,3 +187,15 @@ def test_what_is_not_finite_is_found(bad: float, folder: Path, tmp_path: Path) -
         ml.compile(tmp_path / "recipe.merge").run(tmp_path / "out", Request(budget=COMPILED))
     assert caught.value.slug == "not-finite"
     assert "layers.2.mlp" in caught.value.message
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("make", [every_step, programs.row_statistics])
+def test_on_a_gpu_compiled_loops_differ_in_the_last_bits_only(make: Callable[[list[Model]], Plan]) -> None:
+    models = [toy_models(1, torch.float32)[0], toy_models(2, torch.bfloat16)[1]]
+    ours, _ = run(make(models), models)
+    theirs, _ = run(make(models), models, Budget(device="cuda", kernels="compiled", block=1 << 22))
+    for name, made in ours.items():
+        scale = float(made.abs().max()) if made.numel() else 0.0
+        torch.testing.assert_close(theirs[name], made, rtol=ULPS, atol=ULPS * scale, msg=name)
