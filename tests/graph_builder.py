@@ -120,6 +120,7 @@ class Builder:
             lambda: self.add("product", self.between(self.leading(width, field), self.leading(width, other)), change),
             lambda: self.add("cumulate", change),
             lambda: self.put_together(change),
+            lambda: self.upright(change),
             lambda: self.solved(field, change),
             lambda: self.add("product", self.turned_back(self.between(field, field)), change),
             lambda: self.add("product", self.between(field, self.tall(field, other)), self.tall(change, change)),
@@ -160,6 +161,11 @@ class Builder:
             for op in ("left_vectors", "singular_values", "right_vectors")
         )
         return self.between(self.add("mul", left, values), right)
+
+    def upright(self, change: Node) -> Node:
+        """The change from its orthonormal columns, and how much of each of them its columns hold."""
+        columns = self.add("orthonormal", change, cutoff=Fraction(1, 10**9))
+        return self.add("product", columns, self.add("product", self.add("transpose", columns), change))
 
     def turned_back(self, square: Node) -> Node:
         """A symmetric matrix from its eigenvectors and eigenvalues."""

@@ -169,6 +169,18 @@ def _clusters(centres: Tensor, x: Tensor) -> Tensor:
     return torch.nn.functional.one_hot(nearest, centres.shape[1]).double()
 
 
+def _orthonormal(x: Tensor, cutoff: float) -> Tensor:
+    """Each column without its part along those before it, taken away three times for the sake of rounding."""
+    found = torch.zeros_like(x)
+    for place in range(x.shape[1]):
+        rest = x[:, place]
+        for _ in range(3):
+            rest = rest - found @ (found.T @ rest)
+        if rest.norm() > cutoff * x[:, place].norm():
+            found[:, place] = rest / rest.norm()
+    return found
+
+
 MATRICES: dict[str, Callable[..., Tensor]] = {
     "transpose": lambda node, x: x.T,
     "product": lambda node, x, y: x @ y,
@@ -183,13 +195,14 @@ MATRICES: dict[str, Callable[..., Tensor]] = {
     "right_vectors": lambda node, x: _decomposed(node, x)[2],
     "eigenvectors": lambda node, x: _eigen(node, x)[0],
     "eigenvalues": lambda node, x: _eigen(node, x)[1],
+    "orthonormal": lambda node, x: _orthonormal(x, float(node["cutoff"])),
     "solve": lambda node, x, y: torch.linalg.pinv(x, rtol=float(node["cutoff"])) @ y,
     "cumulate": lambda node, x: x.cumsum(1),
     "zeros": lambda node, *args: torch.zeros([int(n.flatten()[0]) for n in args[:-1]], dtype=torch.float64),
 }
 # Matrices with the rows of their first argument, in the dimensions in which it has them.
 COUNTS = {"leading": 1, "arrange": 1, "zeros": -1}  # the first argument that is no count of columns or the like
-ROWS_KEPT = frozenset(["product", "beside", "leading", "arrange", "left_vectors", "cumulate"])
+ROWS_KEPT = frozenset(["product", "beside", "leading", "arrange", "left_vectors", "cumulate", "orthonormal"])
 # What is put together counts where any of its parts does.
 JOINING = frozenset(["beside", "above", "pile"])
 

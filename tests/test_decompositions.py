@@ -1,4 +1,4 @@
-"""Claim: a plan tells how many matrices are decomposed, and one on which LAPACK gives up is named."""
+"""Claim: a plan tells how many matrices are decomposed, one on which LAPACK gives up is named, and a basis is one."""
 
 from __future__ import annotations
 
@@ -30,3 +30,18 @@ def test_what_does_not_converge_is_named(name: str, call: str, monkeypatch: pyte
         ml.merge(f"let x = a - base merge field({call})", base=MODELS["base"], a=MODELS["a"])
     assert caught.value.slug == "not-decomposed"
     assert '"v"' in caught.value.message
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0])
+def test_columns_are_orthonormal_and_those_that_hold_nothing_new_are_0(scale: float) -> None:
+    x = scale * torch.randn(150, 200, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x[:, 3] = 0
+    x[:, 70] = x[:, 2] - x[:, 66]
+    x[:, 71] = x[:, 1] + 1e-4 * x[:, 71]  # nearly nothing new, and so hard on rounding
+    basis = ml.merge("field(orthonormal(x - origin))", x={"x": x})["x"]
+    new = basis.norm(dim=0) > 0
+    assert [int(place) for place in (~new).nonzero()] == [3, 70, *range(152, 200)]
+    torch.testing.assert_close(basis[:, new].T @ basis[:, new], torch.eye(150, dtype=x.dtype), rtol=0, atol=1e-13)
+    upright = basis.T @ x / scale
+    torch.testing.assert_close(upright, upright.triu(), rtol=0, atol=1e-11)
+    assert bool((upright.diagonal() >= 0).all())

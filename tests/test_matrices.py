@@ -62,6 +62,10 @@ RECIPES = {
         let x = a - base
         let onto = product(x, transpose(x)) + identity(product(x, transpose(x))) * norm(x)^2
         merge base + product(x, solve(x, b - base)) + solve(onto, x) * norm(x)^2""",
+    "by columns that are upright": """
+        let x = a - base
+        let both = orthonormal(beside([raw(x), 2 * raw(x), raw(b - base)]))
+        merge base + product(orthonormal(x), triangle(x)) + product(both, product(transpose(both), x))""",
     "by eigenvectors": """
         let x = a - base
         let onto = product(x, transpose(raw(b - base)))

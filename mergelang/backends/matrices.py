@@ -13,6 +13,9 @@ from torch import Tensor
 
 Matrices = Callable[..., Any]  # decompositions say how many directions have no size
 
+# Columns that are made orthonormal one after the other; what they share with those before is taken away at once.
+PANEL = 64
+
 # Beyond this condition elimination in float64 has few digits left, whatever the cutoff.
 ROUNDING = 1e-12
 
@@ -132,6 +135,38 @@ def eigen(out: Tensor, x: Tensor, *, cutoff: float) -> int:
     return int((kept == 0).sum())
 
 
+def orthonormal(out: Tensor, x: Tensor, *, cutoff: float) -> int:
+    """Each column of x [m, n] without what lies along those before it, of length 1: Q of x = Q R, by Gram and Schmidt.
+
+    A column of which no more than `cutoff` of its length is left is 0: says how many of the first m are. The diagonal
+    of R is not below 0, which fixes the signs. NaN and infinity in `x` make all of it NaN.
+    """
+    wide = x.double()
+    if not torch.isfinite(wide).all():
+        out.fill_(torch.nan)
+        return 0
+    least = cutoff * torch.linalg.vector_norm(wide, dim=0)
+    found = torch.zeros_like(wide)
+    for first in range(0, wide.shape[1], PANEL):
+        panel, known = slice(first, first + PANEL), found[:, :first]
+        columns = _beside(known, wide[:, panel], least[panel])
+        # What little is left of a column has the rounding of all of it: a second time takes that away.
+        found[:, panel] = _beside(known, columns, torch.full_like(least[panel], 0.5))
+    out.copy_(found)
+    return min(wide.shape) - int((found != 0).any(dim=0).sum())
+
+
+def _beside(known: Tensor, columns: Tensor, least: Tensor) -> Tensor:
+    """The columns made orthonormal to the known ones and to each other, and 0 where less than `least` is left."""
+    columns = columns - known @ (known.T @ columns)
+    for place, size in enumerate(least):
+        before, column = columns[:, :place], columns[:, place]
+        column -= before @ (before.T @ column)
+        length = torch.linalg.vector_norm(column)
+        column.mul_(1 / length if length > size else 0.0)
+    return columns
+
+
 def _signs(vectors: Tensor) -> Tensor:
     """The sign of the largest entry of each column, the first of equals."""
     return vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True)).sign().squeeze(0)
@@ -183,5 +218,6 @@ MATRICES: dict[str, Matrices] = {
     "rows": rows,
     "svd": svd,
     "eigen": eigen,
+    "orthonormal": orthonormal,
     "solve": solve,
 }

@@ -102,6 +102,7 @@ _RECORDS = [
     _op("right_vectors", 1, matrix_rules.vectors, "V of it.", "matrix"),
     _op("eigenvectors", 1, matrix_rules.vectors, "Q of the symmetric part of x, Q L Q'.", "matrix"),
     _op("eigenvalues", 1, matrix_rules.values, "L of it, one for each column of Q.", "matrix"),
+    _op("orthonormal", 1, matrix_rules.vectors, "Q of x = Q R: columns without what those before hold.", "matrix"),
     _op("solve", 2, matrix_rules.solve, "The smallest z for which the matrix product x z is nearest to y.", "matrix"),
     _op("clusters", 2, matrix_rules.clusters, "1 where a column of y is in the cluster of one of x, else 0.", "matrix"),
     _op("cumulate", 1, matrix_rules.cumulate, "The sums along each row, from its first value on.", "matrix"),

@@ -163,6 +163,7 @@ FUNCTIONS: dict[str, Primitive] = {
             "left_vectors": "the left singular vectors, as columns",
             "singular_values": "the singular values, the largest first: one for each column of the singular vectors",
             "right_vectors": "the right singular vectors, as columns",
+            "orthonormal": "each column without what lies along the columns before it, of length 1",
             "eigenvectors": "the eigenvectors of x's symmetric part, as columns",
             "eigenvalues": "its eigenvalues, the largest first: one for each column of the eigenvectors",
         }.items()

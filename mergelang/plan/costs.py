@@ -12,8 +12,10 @@ from mergelang.plan.grid import extent, grid_of
 from mergelang.plan.memory import memory_of
 from mergelang.plan.model import Costs, Leaf, Plan, Program, Task
 
+# Steps that take a matrix apart.
+DECOMPOSING = ("svd", "eigen", "solve", "orthonormal")
 # Steps that take more than one operation per weight, and how often clustering goes over its points, more or less.
-GROWING = ("product", "svd", "eigen", "solve", "clusters")
+GROWING = (*DECOMPOSING, "product", "clusters")
 CLUSTER_ROUNDS = 10
 
 
@@ -92,6 +94,8 @@ def _flops(op: str, x: tuple[int, int], y: tuple[int, int] = (0, 0)) -> int:
         return 2 * x[0] * x[1] * y[1]
     if op == "clusters":
         return 5 * CLUSTER_ROUNDS * x[0] * x[1] * y[1]
+    if op == "orthonormal":
+        return 4 * x[0] * x[1] * x[1]
     least = min(x)
     if op == "solve" and x[0] == x[1]:  # by elimination, which nearly all square matrices allow
         return 2 * x[0] ** 3 + 2 * x[0] * x[0] * y[1]
@@ -101,7 +105,6 @@ def _flops(op: str, x: tuple[int, int], y: tuple[int, int] = (0, 0)) -> int:
 def decompositions(plan: Plan) -> list[int]:
     """How many matrices each sweep decomposes. Factors are not kept, so a later sweep that needs them does it again."""
     each = [
-        sum(step.op in ("svd", "eigen", "solve") for phase in program.phases for step in phase.steps)
-        for program in plan.programs
+        sum(step.op in DECOMPOSING for phase in program.phases for step in phase.steps) for program in plan.programs
     ]
     return [sum(each[task.program] for task in stage.tasks) for stage in plan.stages]

@@ -31,7 +31,7 @@ from mergelang.span import Place as SourcePlace
 
 # Steps that take whole tensors as matrices; `rows` takes some out of a decomposition.
 MOVES = ("transpose", "beside", "above", "leading", "arrange", "rows")
-MATRIX_STEPS = frozenset([*MOVES, "product", "cumulate", "svd", "eigen", "solve", "clusters"])
+MATRIX_STEPS = frozenset([*MOVES, "product", "cumulate", "svd", "eigen", "solve", "orthonormal", "clusters"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -46,7 +46,7 @@ def block_bytes(program: Program, phase: Phase, shape: tuple[int, int], itemsize
 
 def matrix_bytes(step: Step, kinds: Sequence[str], itemsize: int) -> int:
     """Fresh bytes that a step of linear algebra takes beside its registers."""
-    if step.op not in ("svd", "eigen", "solve", "product", "cumulate", "arrange", "clusters"):
+    if step.op not in ("svd", "eigen", "solve", "orthonormal", "product", "cumulate", "arrange", "clusters"):
         return 0
     shapes = [extent(kinds[register], 0, 0) for register in (step.out, *step.args)]
     if step.op == "arrange":  # sorted keys and their places
@@ -55,6 +55,8 @@ def matrix_bytes(step: Step, kinds: Sequence[str], itemsize: int) -> int:
     copies = 0 if itemsize == 8 and step.op == "product" else 8 * sum(map(math.prod, shapes))
     if step.op in ("product", "cumulate"):
         return copies
+    if step.op == "orthonormal":  # the matrix, what is found, and a panel of columns
+        return 3 * 8 * math.prod(shapes[0])
     if step.op == "clusters":
         return CLUSTER_COPIES * copies
     (rows, cols), least = shapes[1], min(shapes[1])

@@ -44,10 +44,10 @@ def matrix_expression(table: Table, node: Node, name: str, space: Space) -> Expr
         both = table.make("eigen", dense, "block", shape=(side + 1, side), cutoff=_cutoff(node))
         table.note_gap(both, node)
         return table.make("rows", (both,), kind, shape=shape, first=side if node.op == "eigenvalues" else 0)
-    if node.op == "solve":
-        solved = table.make("solve", dense, kind, shape=shape, cutoff=_cutoff(node))
-        table.note_gap(solved, node)
-        return solved
+    if node.op in ("solve", "orthonormal"):
+        made = table.make(node.op, dense, kind, shape=shape, cutoff=_cutoff(node))
+        table.note_gap(made, node)
+        return made
     return table.make("above" if node.op == "pile" else node.op, dense, kind, shape=shape)
 
 

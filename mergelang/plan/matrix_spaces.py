@@ -76,6 +76,7 @@ SHAPES: dict[str, Callable[[Sequence[Shape], int], Shape]] = {
     "right_vectors": lambda x, width: (view(x[0])[1], least(x[0])),
     "eigenvectors": lambda x, width: view(x[0]),
     "eigenvalues": lambda x, width: (view(x[0])[1],),
+    "orthonormal": lambda x, width: x[0],
     "solve": lambda x, width: (view(x[0])[1], view(x[1])[1]),
     "clusters": lambda x, width: (view(x[1])[1], view(x[0])[1]),
     "cumulate": lambda x, width: x[0],
