@@ -27,15 +27,19 @@ def _inputs(plan: Plan) -> list[str]:
 
 
 def _files(one: PlannedInput) -> str:
-    return f"{len(one.files)} file{'s' * (len(one.files) != 1)}"
+    return _counted(len(one.files), "file")
 
 
 def _outputs(plan: Plan) -> list[str]:
     rows = [
-        (one.name, f"{len(one.tensors):,} tensors", _dtypes(one), size(_nbytes(one)), _notes(one))
+        (one.name, _counted(len(one.tensors), "tensor"), _dtypes(one), size(_nbytes(one)), _notes(one))
         for one in plan.outputs
     ]
     return ["", "outputs", *aligned(rows)]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _dtypes(one: PlannedOutput) -> str:
@@ -56,9 +60,9 @@ def _costs(plan: Plan) -> list[str]:
     tasks = [task for stage in plan.stages for task in stage.tasks]
     copies = sum(len(stage.copies) for stage in plan.stages)
     steps = sum(len(phase.steps) + len(phase.folds) for program in programs for phase in program.phases)
-    copied = f", {copies:,} tensors copied" if copies else ""
-    made_by = f"{len(programs)} program{'s' * (len(programs) != 1)} of {steps} steps together"
-    return ["", *aligned([*cost_rows(plan), ("work", f"{len(tasks):,} tasks by {made_by}{copied}")])]
+    copied = f", {_counted(copies, 'tensor')} copied" if copies else ""
+    made_by = f"{_counted(len(programs), 'program')} of {_counted(steps, 'step')} together"
+    return ["", *aligned([*cost_rows(plan), ("work", f"{_counted(len(tasks), 'task')} by {made_by}{copied}")])]
 
 
 def cost_rows(plan: Plan) -> list[tuple[str, str]]:
