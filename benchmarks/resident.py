@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,10 +51,11 @@ def _largest(plan: Plan) -> Task:
 
 @dataclass(slots=True)
 class Resident:
-    """A task's leaves and its store on the device; `start` is where the present block lies."""
+    """A task's leaves, its store and its masks on the device; `start` is where the present block lies."""
 
     leaves: Mapping[int, Tensor]
     out: Tensor
+    masks: Sequence[Tensor]
     start: int = 0
 
     def load(self, leaf: int, out: Tensor) -> None:
@@ -62,6 +63,12 @@ class Resident:
 
     def store(self, slot: int, block: Tensor) -> None:
         self.out[self.start : self.start + block.numel()].copy_(block.reshape(-1))
+
+    def keep(self, mask: int, block: Tensor) -> None:
+        self.masks[mask][self.start : self.start + block.numel()].copy_(block.view(-1))
+
+    def recall(self, mask: int, out: Tensor) -> None:
+        out.view(-1).copy_(self.masks[mask][self.start : self.start + out.numel()])
 
 
 class Kernel:
@@ -76,11 +83,13 @@ class Kernel:
         self._numbers = numbers_of([STATISTIC] * len(program.kinds), torch.float32)
         loaded = sorted({int(step.attrs["leaf"]) for step in phase.steps if step.op == "load"})
         leaves = {leaf: torch.randn(self._count, device=device).bfloat16() for leaf in loaded}
-        self._bytes = Resident(leaves, torch.empty(self._count, dtype=torch.bfloat16, device=device))
+        masks = [torch.ones(self._count, dtype=torch.uint8, device=device)] * program.masks
+        out = torch.empty(self._count, dtype=torch.bfloat16, device=device)
+        self._bytes = Resident(leaves, out, masks)
 
     def bytes_moved(self) -> int:
         """What the phase reads and writes."""
-        return ELEMENT * self._count * (len(self._bytes.leaves) + 1)
+        return self._count * (ELEMENT * (len(self._bytes.leaves) + 1) + len(self._bytes.masks))
 
     def run(self) -> None:
         """Every block, from the first weight to the last."""

@@ -50,6 +50,12 @@ class Bytes(Protocol):
     def looked_at(self, leaf: int, peak: Tensor) -> None:
         """Hear of the largest size of the leaf's weights."""
 
+    def keep(self, mask: int, block: Tensor) -> None:
+        """Take `block`, of 0 and 1, as the task's mask of that number."""
+
+    def recall(self, mask: int, out: Tensor) -> None:
+        """Fill `out` with what was kept as that mask."""
+
 
 # What one value of a register stands for; where there are matrices, registers have shapes instead of kinds.
 UNITS = {"block": "weights", "row": "rows", "column": "columns"}
@@ -127,6 +133,10 @@ class Binder:
             return [_load(self.shaped(step.out), int(step.attrs["leaf"]))]
         if step.op == "store":
             return [_store(self.shaped(step.args[0]), int(step.attrs["slot"]))]
+        if step.op == "keep":
+            return [_keep(self.shaped(step.args[0]), int(step.attrs["mask"]))]
+        if step.op == "recall":
+            return [_recall(self.shaped(step.out), int(step.attrs["mask"]))]
         if self.kind(step.out) == "scalar":
             return [_scalar(step)]
         temps = self.layout.temps[index]
@@ -391,6 +401,14 @@ def _load(out: Operand, leaf: int) -> Action:
 
 def _store(block: Operand, slot: int) -> Action:
     return lambda frame: frame.bytes.store(slot, block(frame))
+
+
+def _keep(block: Operand, mask: int) -> Action:
+    return lambda frame: frame.bytes.keep(mask, block(frame))
+
+
+def _recall(out: Operand, mask: int) -> Action:
+    return lambda frame: frame.bytes.recall(mask, out(frame))
 
 
 def _scalar(step: Step) -> Action:

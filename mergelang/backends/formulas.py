@@ -86,6 +86,10 @@ def weighted_sum(*terms: Tensor) -> Tensor:
     return total
 
 
+def plus_product(x: Tensor, factor: Tensor, y: Tensor, z: Tensor) -> Tensor:
+    return x + factor * y * z
+
+
 def anchored_sum(*terms: Tensor) -> Tensor:
     """x0 + c1*(x1 - x0) + ...: exact where all x are equal."""
     total = anchor = terms[1]
@@ -132,6 +136,7 @@ FORMULAS: dict[str, Formula] = {
     "ne": _truth(torch.ne),
     "choose": choose,
     "shrink": shrink,
+    "plus_product": plus_product,
     "clamp": clamp,
     "sum": weighted_sum,
     "anchored": anchored_sum,

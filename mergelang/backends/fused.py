@@ -36,5 +36,15 @@ def clamp(out: Tensor, x: Tensor, low: Tensor, high: Tensor) -> None:
     torch.clamp(x, low.item(), torch.maximum(low, high).item(), out=out)
 
 
-# Per operation: (out, x, *numbers), the numbers as 0-d tensors.
-FUSED: dict[str, Callable[..., None]] = {"shrink": shrink, "middle": middle, "clamp": clamp}
+def plus_product(out: Tensor, x: Tensor, factor: Tensor, y: Tensor, z: Tensor) -> None:
+    """x + factor * y * z."""
+    torch.addcmul(x, y, z, value=factor.item(), out=out)
+
+
+# Per operation: (out, *args), numbers as 0-d tensors. `out` may be one of the arguments.
+FUSED: dict[str, Callable[..., None]] = {
+    "shrink": shrink,
+    "middle": middle,
+    "clamp": clamp,
+    "plus_product": plus_product,
+}

@@ -54,12 +54,12 @@ def allocate(phase: Phase, kinds: Sequence[str]) -> Layout:
         dying = {arg for arg in step.args if kinds[arg] != "scalar" and last[arg] == index}
         if _in_place(step):
             _free(pool, slots, dying, kinds)
-        if kind != "scalar" and step.op != "store":
+        if kind != "scalar" and step.out >= 0:
             slots[step.out] = pool.take(kind)
         temps.append(_temporaries(pool, kind, temps_of(step.op)))
         if not _in_place(step):
             _free(pool, slots, dying, kinds)
-        if step.out in slots and last.get(step.out, -1) <= index and step.op != "store":
+        if step.out in slots and last.get(step.out, -1) <= index:
             _free(pool, slots, {step.out}, kinds)
     return Layout(slots, tuple(temps), dict(pool.counts))
 

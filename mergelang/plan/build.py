@@ -50,8 +50,8 @@ from mergelang.span import FileSpot
 # Passes over the data that an exact order statistic takes: one over a sample, one over all of it.
 ROUNDS = 2
 
-# A task's inputs stay in memory between its phases when they fit this share of the budget; the rest is for the blocks
-# of other tasks under way.
+# What stays in memory between a task's phases, its inputs and masks, must fit this share of the budget; the rest is for
+# the blocks of other tasks under way.
 RESIDENT_SHARE = 4
 
 
@@ -172,9 +172,10 @@ class _Planner:
     rounds: int
     written: Written
     programs: list[Program] = field(default_factory=list)
-    _numbers: dict[bytes, int] = field(default_factory=dict)
+    _numbers: dict[bytes, int] = field(default_factory=dict)  # of the programs, as bytes
+    _known: dict[int, int] = field(default_factory=dict)  # the same by id
     _seen: set[tuple[int, str]] = field(default_factory=set)
-    _compiled: dict[tuple[str, int, tuple[_Job, ...]], tuple[int, Compiled]] = field(default_factory=dict)
+    _compiled: dict[tuple[str, int, tuple[_Job, ...]], Compiled] = field(default_factory=dict)
     _nodes: dict[int, Node] = field(default_factory=dict)
     _strides: dict[int, int] = field(default_factory=dict)
 
@@ -273,15 +274,18 @@ class _Planner:
 
     def _task(self, work: _Work) -> Task:
         like = self.classes.representative(work.key, work.space, [job.node for job in work.jobs])
-        number, compiled = self._program(work, like)
+        compiled = self._compile(work, like)
         leaves = tuple(_moved(Leaf(*leaf), like, work.key) for leaf in compiled.leaves)
         unseen = [i for i, leaf in enumerate(leaves) if (leaf.input, leaf.tensor) not in self._seen]
         whole = read_whole(compiled.program)
         self._seen.update((leaf.input, leaf.tensor) for i, leaf in enumerate(leaves) if i in whole)
         nbytes = sum(self.inputs[leaf.input].tensors[leaf.tensor].nbytes for leaf in leaves)
+        room, weights = self.memory // RESIDENT_SHARE, math.prod(work.shape)
+        resident = nbytes <= room
+        keeps = (nbytes if resident else 0) + compiled.keeping.masks * weights <= room
         seeds = ((self._nodes[site], work.key if tensor == like else tensor) for site, tensor in compiled.seeds)
         return Task(
-            program=number,
+            program=self._program_number(compiled.keeping if keeps else compiled.program),
             key=work.key,
             shape=work.shape,
             leaves=leaves,
@@ -289,22 +293,25 @@ class _Planner:
             seeds=tuple(seed_for(node, tensor) for node, tensor in seeds),
             stats=compiled.stats,
             stores=tuple(Store(job.output, work.key, job.dtype) for job in work.jobs if job.output >= 0),
-            resident=nbytes <= self.memory // RESIDENT_SHARE,
+            resident=resident,
             check=tuple(i for i in unseen if i in whole),
         )
 
-    def _program(self, work: _Work, like: str) -> tuple[int, Compiled]:
-        """The number of the work's program among the plan's, which tensors that are alike share."""
+    def _compile(self, work: _Work, like: str) -> Compiled:
+        """The work's program, which tensors that are alike share, with what this tensor puts into it."""
         spot = (like, id(work.space), tuple(work.jobs))
         if spot not in self._compiled:
             roots = [self._root(job, like, work.space) for job in work.jobs]
-            compiled = compile_program(roots, self.rounds, self.table.gaps)
-            key = msgspec.msgpack.encode(compiled.program)
-            if key not in self._numbers:
-                self._numbers[key] = len(self.programs)
-                self.programs.append(compiled.program)
-            self._compiled[spot] = (self._numbers[key], compiled)
+            self._compiled[spot] = compile_program(roots, self.rounds, self.table.gaps)
         return self._compiled[spot]
+
+    def _program_number(self, program: Program) -> int:
+        """The program's number among the plan's, each of which is there once."""
+        if id(program) not in self._known:
+            number = self._numbers.setdefault(msgspec.msgpack.encode(program), len(self.programs))
+            self.programs += [program] if number == len(self.programs) else []
+            self._known[id(program)] = number
+        return self._known[id(program)]
 
     def _root(self, job: _Job, name: str, space: Space) -> Root:
         if job.output >= 0:

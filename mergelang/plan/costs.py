@@ -51,7 +51,7 @@ def _task_reads(task: Task, program: Program, inputs: Sequence[Checkpoint]) -> i
 @cache
 def _looked_at(shape: tuple[int, ...], reach: str, one_in: int) -> int:
     """How many weights of such a tensor a sample looks at that is to see one in so many."""
-    return sum(stop - start for start, stop in grid_of(shape, reach).stretches(one_in))
+    return grid_of(shape, reach).sampled(one_in)
 
 
 def _leaf_reads(leaf: Leaf, inputs: Sequence[Checkpoint]) -> int:
@@ -71,7 +71,7 @@ def _adapters_read(plan: Plan, inputs: Sequence[Checkpoint]) -> set[int]:
 
 
 def _task_flops(task: Task, program: Program) -> int:
-    """One operation per weight and step, one per weight and statistic; a weighted sum counts each term twice."""
+    """One operation per weight and step, one per weight and statistic; what is multiplied and added counts each."""
     weights = math.prod(task.shape)
     per_weight = 0
     for phase in program.phases:
@@ -79,7 +79,8 @@ def _task_flops(task: Task, program: Program) -> int:
             continue
         per_weight += len(phase.folds)
         for step in phase.steps:
-            per_weight += len(step.args) if step.op in ("sum", "anchored") else step.op not in ("load", "store", "fill")
+            summed = step.op in ("sum", "anchored", "plus_product")
+            per_weight += len(step.args) if summed else step.op not in ("load", "store", "fill")
     return weights * per_weight + matrix_flops(program)
 
 

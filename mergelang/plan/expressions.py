@@ -15,7 +15,7 @@ from mergelang.graph.ops import OPS
 from mergelang.graph.types import Grain, Place, is_model
 from mergelang.plan import fixes
 from mergelang.plan.adapter_expressions import adapter_expression, factor_expression
-from mergelang.plan.fused import fused
+from mergelang.plan.fused import fused, plus_products
 from mergelang.plan.grid import extent
 from mergelang.plan.heads import Split, split
 from mergelang.plan.kinds import KINDS, spanned, widest
@@ -287,14 +287,17 @@ class Table:
     def _sum(
         self, models: list[tuple[Expression, Expression]], others: list[tuple[Expression, Expression]]
     ) -> Expression:
-        terms = models + others
-        if not terms:
-            return self.number(0)
+        return self.summed(models + others) if models or others else self.number(0)
+
+    def summed(self, terms: list[tuple[Expression, Expression]]) -> Expression:
+        """The weighted sum of some terms, each a weight and what it counts."""
         if len(terms) == 1:
             factor, term = terms[0]
             return (
                 self.elementwise("neg", [term]) if number_of(factor) == -1 else self.elementwise("mul", [factor, term])
             )
+        if (found := plus_products(self, terms)) is not None:
+            return found
         if len(terms) == 2 and number_of(terms[0][0]) == 1 and number_of(terms[1][0]) in (1, -1):
             op = "add" if number_of(terms[1][0]) == 1 else "sub"
             return self.elementwise(op, [terms[0][1], terms[1][1]])

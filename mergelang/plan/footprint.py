@@ -74,7 +74,7 @@ def slots(phase: Phase, kinds: Sequence[str]) -> Counter[str]:
     live, most = Counter[str](), Counter[str]()
     for index, step in enumerate(phase.steps):
         kind = kinds[step.out]
-        made = step.op != "store" and kind != "scalar"
+        made = step.out >= 0 and kind != "scalar"
         live[kind] += made
         if kind != "scalar":
             most[kind] = max(most[kind], live[kind] + MOST_TEMPS)
@@ -113,8 +113,9 @@ def block_shape(shape: tuple[int, ...], reach: str, block: int) -> tuple[int, in
 
 
 def kept_bytes(task: Task, program: Program) -> int:
-    """What a task holds from its first piece to its last: inputs that stay, and statistics that are under way."""
+    """What a task holds from its first piece to its last: inputs and masks that stay, and statistics under way."""
     sizes = [aligned(leaf_bytes(task, task.leaves[leaf])) for leaf in kept_leaves(task, program)]
+    sizes += [aligned(math.prod(task.shape))] * program.masks
     most = max((orders(phase) for phase in program.phases), default=0)
     return (rounded(sum(sizes)) if sizes else 0) + most * order_bytes(math.prod(task.shape))
 

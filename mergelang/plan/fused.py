@@ -29,6 +29,36 @@ def fused(table: Table, op: str, args: list[Expression], exponent: str | None) -
     return None
 
 
+def plus_products(table: Table, terms: list[tuple[Expression, Expression]]) -> Expression | None:
+    """The weighted sum to which products and squares are added one by one; None where the terms are no such.
+
+    A product that something else needs too is worked out again, which costs as little as adding it.
+    """
+    factors = [_factors(*term) for term in terms]
+    start = [term for term, found in zip(terms, factors, strict=True) if found is None] or terms[:1]
+    rest = [(term[0], found) for term, found in zip(terms, factors, strict=True) if found and term not in start]
+    if not rest or any(x.kind != "block" for _, x in start):
+        return None
+    made = table.summed(start)
+    for weight, found in rest:
+        made = table.make("plus_product", (made, weight, *found), "block")
+    return made
+
+
+def _factors(weight: Expression, x: Expression) -> tuple[Expression, Expression] | None:
+    """The two blocks whose product a term is, if it is one and is weighted by a number."""
+    if weight.kind != "scalar" or x.kind != "block" or x.whole:
+        return None
+    match x.op:
+        case "mul":
+            first, second = x.args
+        case "pow" if Fraction(str(x.attr("exponent"))) == 2:
+            first = second = x.args[0]
+        case _:
+            return None
+    return (first, second) if first.kind == second.kind == "block" else None
+
+
 def _is_positive(expression: Expression) -> bool:
     """Whether this is a number above 0 in every precision."""
     return expression.op == "number" and float(expression.attr("value")) >= LEAST_POSITIVE

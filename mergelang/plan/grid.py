@@ -69,13 +69,22 @@ class Grid:
         small tensor."""
         return _stretches(self, one_in)
 
+    def sampled(self, one_in: int) -> int:
+        """How many weights such a sample looks at."""
+        return sum(stop - start for start, stop in self.stretches(one_in))
+
     def shape(self, weights: int) -> tuple[int, int]:
         """Rows and columns of a block of this many weights."""
         return (1, weights) if self.rows == 1 else (weights // self.cols, self.cols)
 
     def spots(self, kind: str) -> int:
-        """How many values a chunk has in a register of this kind."""
-        return math.prod(extent(kind, max(1, self.chunk // max(1, self.cols)), self.cols)) or 1
+        """How many values a chunk has in a register of this kind.
+
+        >>> grid_of((200_000,), "weight").spots("block")
+        65536
+        """
+        rows, cols = (1, self.chunk) if self.rows == 1 else (max(1, self.chunk // max(1, self.cols)), self.cols)
+        return math.prod(extent(kind, rows, cols)) or 1
 
 
 def looked_at(one_in: int) -> int:

@@ -16,7 +16,7 @@ from mergelang.plan.model import Data, Phase, Precision, Program, Step
 ELEMENTWISE = frozenset([
     "neg", "abs", "sign", "exp", "tanh", "sin", "cos", "floor", "raw", "point", "fill", "sqrt", "log", "arccos", "pow",
     "add", "sub", "mul", "div", "quotient", "minimum", "maximum", "ge", "gt", "le", "lt", "eq", "ne", "choose",
-    "shrink", "clamp", "sum", "anchored",
+    "shrink", "clamp", "sum", "plus_product", "anchored",
 ])  # fmt: skip
 # A weight's draw depends on its place within the tensor.
 DRAWN = frozenset(["chance", "uniform"])
@@ -108,7 +108,7 @@ def kept_registers(program: Program, parts: Sequence[Part]) -> tuple[int, ...]:
     """The registers that lie in memory, in the order in which they are made."""
     made = dict[int, None]()
     for part in parts:
-        outs = part.outputs if isinstance(part, Placed) else () if part.op == "store" else (part.out,)
+        outs = part.outputs if isinstance(part, Placed) else () if part.out < 0 else (part.out,)
         made.update(dict.fromkeys(outs))
     return tuple(register for register in made if program.kinds[register] != "scalar")
 
@@ -116,7 +116,7 @@ def kept_registers(program: Program, parts: Sequence[Part]) -> tuple[int, ...]:
 def most_kept(phase: Phase, kinds: Sequence[str]) -> Counter[str]:
     """How many registers of each kind lie in memory at most, whatever dtypes the phase's leaves and stores have."""
     others = [step for step in phase.steps if step.op not in ELEMENTWISE]
-    kept = {step.out for step in others if step.op != "store"} | {fold.source for fold in phase.folds}
+    kept = {step.out for step in others if step.out >= 0} | {fold.source for fold in phase.folds}
     kept.update(arg for step in others for arg in step.args)
     return Counter(kinds[register] for register in kept if kinds[register] != "scalar")
 
@@ -140,13 +140,13 @@ class _Cutter:
 
     def parts(self) -> Iterator[Part]:
         waits = self._waits()
-        apart = [step for step in self.phase.steps if not self._in_loop(step) and step.op != "store"]
+        apart = [step for step in self.phase.steps if not self._in_loop(step) and step.out >= 0]
         for turn in range(max(waits.values(), default=0)):
             now = [step for step in apart if max((waits.get(arg, 0) for arg in step.args), default=0) == turn]
             yield from self._loop([arg for step in now for arg in step.args], ())
             yield from now
             self._kept.update(step.out for step in now)
-        stores = [step for step in self.phase.steps if step.op == "store"]
+        stores = [step for step in self.phase.steps if step.out < 0]
         within = [step for step in stores if self._in_loop(step)]
         after = [step for step in stores if not self._in_loop(step)]
         folds = [fold.source for fold in self.phase.folds]
@@ -157,7 +157,7 @@ class _Cutter:
         """For how many turns of other steps each register has to wait."""
         waits = dict[int, int]()
         for step in self.phase.steps:
-            if step.op != "store":
+            if step.out >= 0:
                 waits[step.out] = max((waits.get(arg, 0) for arg in step.args), default=0) + (not self._in_loop(step))
         return waits
 
@@ -192,7 +192,7 @@ class _Cutter:
         """The steps behind these registers, back to leaves, numbers and what lies in memory."""
         needed, found = set(wanted) - self._kept, list[Step]()
         for step in reversed(self.phase.steps):
-            if step.op != "store" and step.out in needed:
+            if step.out in needed:
                 found.append(step)
                 needed.update(set(step.args) - self._kept)
         return found[::-1]

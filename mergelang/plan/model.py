@@ -37,13 +37,15 @@ class Data(msgspec.Struct, frozen=True, omit_defaults=True):
 class Step(Data, frozen=True):
     """`out = op(args)` over registers. Besides the elementwise operations of the graph there are:
 
-    `quotient` (a division whose zero divisors are not to be 0 but to be noticed),
-    `load` (attr leaf: the task's leaf, converted to the working precision), `store` (attr slot: args[0] becomes the
-    task's store of that number, rounded once), `fill` (args[0] -> the kind of `out`), `chance` (args: probability; attr
+    `quotient` (a division whose zero divisors are not to be 0 but to be noticed), `load` (attr leaf: the task's leaf,
+    converted to the working precision), `store` (attr slot: args[0] becomes the task's store of that number, rounded
+    once), `keep` (attr mask: args[0], which is 0 or 1 for each weight, stays in memory until the task is through) and
+    `recall` (the same attr -> what was kept), `fill` (args[0] -> the kind of `out`), `chance` (args: probability; attr
     seed: index into the task's seeds -> block of 0 and 1), `uniform` (the same attr -> numbers in 0..1), `earlier`
     (args: number -> 1 for so many weights of the tensor from its first on, else 0), `sum` (args: c0, x0, c1, x1, ...
-    -> the weighted sum, in order), `anchored` (the same where the coefficients add up to 1: x0 + c1*(x1 - x0) + ...,
-    exact where all x are equal; attr bits: all x are floats of so many bits, and the sum is only stored, as such),
+    -> the weighted sum, in order), `plus_product` (args: x, c, y, z -> x + c*y*z), `anchored` (the same as `sum` where
+    the coefficients add up to 1: x0 + c1*(x1 - x0) + ..., exact where all x are equal; attr bits: all x are floats of
+    so many bits, and the sum is only stored, as such),
     `row_total|smallest|largest|rank`, `row_order` (args: rank, x), the same with `column_` and, for ranks, `tensor_`,
     and with `head_` (attrs heads, side: of so many heads, each with "rows" or "columns" of its own, at every weight),
     `first` (args: count, value, cut, x -> 1 for the values at the first `count` places in ascending order,
@@ -73,6 +75,8 @@ class Fold(Data, frozen=True):
     the index into the task's `stats`, which gives its name. A scalar `source` is seen once per task, when the phase is
     through: before `after` (tensor reach) or behind it (model reach). A sample's `rank` may be what `after` works out.
 
+    A total that is not `last` is guessed from a sample; the next phase gathers it.
+
     `cut` is the scalar register for how far into the tensor the values equal to the answer take the places up to
     `rank`: all in the chunks before weight `s`, and `r` in the chunk that starts there, as the number `s + r`.
     """
@@ -90,12 +94,16 @@ class Fold(Data, frozen=True):
 
 
 class Phase(Data, frozen=True):
-    """One pass over the tensor's blocks: `steps` per block, then `after` once on scalars with the folds' answers."""
+    """One pass over the tensor's blocks: `steps` per block, then `after` once on scalars with the folds' answers.
+
+    `ranks` are steps on scalars that tell the places of order statistics, where the phase's own totals say them.
+    """
 
     steps: tuple[Step, ...]
     folds: tuple[Fold, ...] = ()
     after: tuple[Step, ...] = ()
     sampled: int = 0  # where all folds want no more than a sample: one weight in so many is looked at
+    ranks: tuple[Step, ...] = ()
 
 
 class Program(Data, frozen=True):
@@ -110,6 +118,7 @@ class Program(Data, frozen=True):
     before: tuple[Step, ...]
     phases: tuple[Phase, ...]
     reach: Literal["weight", "row", "tensor", "matrix"] = "weight"
+    masks: int = 0  # how many are kept, a byte a weight
 
 
 class Leaf(Data, frozen=True):

@@ -9,6 +9,8 @@ from typing import Literal, cast
 from mergelang.plan.expressions import MATRIX_STEPS, Expression
 from mergelang.plan.footprint import leaves_of
 from mergelang.plan.grid import looked_at
+from mergelang.plan.guesses import with_guesses
+from mergelang.plan.kept import with_masks
 from mergelang.plan.levels import STREAMED
 from mergelang.plan.model import AttrValue, Fold, Phase, Program, Scalar, Step
 
@@ -37,9 +39,10 @@ class Root:
 
 @dataclass(slots=True)
 class Compiled:
-    """A program with what this tensor puts into it."""
+    """A program with what this tensor puts into it; `keeping` is the same one with masks that stay in memory."""
 
     program: Program
+    keeping: Program
     leaves: tuple[tuple[int, str, str, int], ...]  # input, tensor, dtype, and for matrices how many weights
     scalars: tuple[Scalar, ...]
     seeds: tuple[tuple[int, str], ...]  # random node, tensor
@@ -75,7 +78,8 @@ class _Compiler:
         stats = tuple(dict.fromkeys(root.stat for root in self.roots if root.stat))
         phases = tuple(self._phase(p, stats) for p in range(self._phase_count()))
         program = Program(self._kinds(), len(self.leaves), self._scalar_steps(0), phases, self.reach)
-        return Compiled(program, tuple(self.leaves), scalars, tuple(self.seeds), stats)
+        program = with_guesses(program)
+        return Compiled(program, with_masks(program), tuple(self.leaves), scalars, tuple(self.seeds), stats)
 
     def _kinds(self) -> tuple[str, ...]:
         by_register = {self.register[id(e)]: self._kind(e) for e in self.order}

@@ -104,6 +104,7 @@ def _phase(number: int, phase: Phase, names: Sequence[str], phases: int) -> list
     head = f"  phase {number}  " if phases > 1 else "  "
     lines = [_step(step, names) for step in phase.steps]
     lines += [_fold(fold, names) for fold in phase.folds]
+    lines += [f"at place {_step(step, names)}" for step in phase.ranks]
     lines += [f"then {_step(step, names)}" for step in phase.after]
     return [(head if index == 0 else " " * len(head)) + line for index, line in enumerate(lines)]
 
@@ -115,13 +116,15 @@ def _step(step: Step, names: Sequence[str]) -> str:
         return f"{names[step.out]} = {step.op} " + " + ".join(f"{c} * {x}" for c, x in terms)
     if step.op == "store":
         return f"store {args[0]} as {step.attrs['slot']}"
+    if step.op == "keep":
+        return f"keep {args[0]} as mask {step.attrs['mask']}"
     return f"{names[step.out]} = " + " ".join([step.op, *args]) + _attrs(step.attrs)
 
 
 def _fold(fold: Fold, names: Sequence[str]) -> str:
     into = f"{names[fold.out]} = " if fold.out >= 0 else f"statistic {fold.stat} = " if fold.stat >= 0 else ""
     rank = f" at place {names[fold.rank]}" if fold.rank >= 0 else ""
-    turn = f", round {fold.round + 1}" if fold.kind == "order" else ""
+    turn = f", round {fold.round + 1}" if fold.kind == "order" else "" if fold.last else ", guessed"
     return f"{into}{fold.kind} of {names[fold.source]} over the tensor's blocks{rank}{turn}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mergelang.plan.model import Phase
 
 # Whatever a weight that is no finite number meets in these, the result is none either.
-CARRYING = frozenset(["add", "sub", "mul", "neg", "abs", "raw", "fill", "sum", "anchored"])
+CARRYING = frozenset(["add", "sub", "mul", "neg", "abs", "raw", "fill", "sum", "plus_product", "anchored"])
 
 
 def carried(phase: Phase) -> set[int]:

@@ -43,8 +43,10 @@ class Job:
         self.numbers = Numbers([], [])
         self._kept: Tensor | None = None
         stay = kept_leaves(task, self.bound.program)
-        offsets, self._kept_bytes = regions([leaf_bytes(task, task.leaves[leaf]) for leaf in stay])
-        self._kept_offsets = dict(zip(stay, offsets, strict=True))
+        masks = [self.grid.size] * self.bound.program.masks
+        offsets, self._kept_bytes = regions([*(leaf_bytes(task, task.leaves[leaf]) for leaf in stay), *masks])
+        self._kept_offsets = dict(zip(stay, offsets, strict=False))
+        self._mask_offsets = offsets[len(stay) :]
         self._reserves = kept_bytes(task, self.bound.program)
         self._reserved = False
 
@@ -62,7 +64,7 @@ class Job:
         self._reserved = True
 
     def keep(self) -> None:
-        """Take the memory in which a resident task's bytes stay; called for every piece, by the one lookout."""
+        """Take the memory for the bytes and masks that stay; called for every piece, by the one lookout."""
         if self._kept_bytes and self._kept is None:
             self._kept = self.context.buffers.take(self._kept_bytes)
 
@@ -79,6 +81,12 @@ class Job:
         assert self._kept is not None
         start = self._kept_offsets[leaf] + first
         return self._kept[start : start + count]
+
+    def mask_part(self, mask: int, start: int, stop: int) -> Tensor:
+        """The memory for these weights of a mask that stays."""
+        assert self._kept is not None
+        first = self._mask_offsets[mask]
+        return self._kept[first + start : first + stop]
 
     def start_folds(self, start: int = 0) -> list[Streaming | None]:
         """An empty statistic for each fold of the phase, for the piece from `start` on; None where not gathered."""
@@ -178,9 +186,14 @@ class Job:
         self._gaps.passed()
         first = self._again is None
         gathered = [(number, fold, whole) for number, fold, whole in self._gathered() if fold.stat < 0]
-        missed = {number for number, fold, whole in gathered if fold.last and not self._answered(fold, whole)}
+        orders = [(number, fold, whole) for number, fold, whole in gathered if fold.kind == "order"]
+        for _, fold, whole in gathered:
+            if fold.kind != "order":
+                self._answered(fold, whole)
+        self._run(self._now.phase.ranks)
+        missed = {number for number, fold, whole in orders if fold.last and not self._answered(fold, whole)}
         if first:
-            self._samples = [(fold, whole) for _, fold, whole in gathered if not fold.last]
+            self._samples = [(fold, whole) for _, fold, whole in orders if not fold.last]
         if not missed:
             self._run(self._now.phase.after)
             # The place that a sample brackets may be what that has computed.
@@ -214,7 +227,7 @@ class Job:
     def _answer(self, fold: Fold, whole: Streaming) -> bool:
         """Takes down what the fold has found; False if its phase must be gone through again."""
         if not isinstance(whole, Order):
-            self._floats[fold.out] = answer(whole)
+            self._floats[fold.out] = answer(whole) * (1 if fold.last else self._per_sampled())
             return True
         found = self._found[fold.state] = whole.narrow(self._floats[fold.rank])
         if found.value is not None:
@@ -222,6 +235,10 @@ class Job:
             if fold.cut >= 0:
                 self._floats[fold.cut] = found.cut
         return found.value is not None or not fold.last
+
+    def _per_sampled(self) -> float:
+        """How many weights of the tensor there are for each that the phase looks at."""
+        return self.grid.size / max(1, self.grid.sampled(self._now.phase.sampled))
 
     def _start_fold(self, fold: Fold, start: int) -> Streaming:
         if fold.stat >= 0:

@@ -22,7 +22,7 @@ REFERENCE_ADD = 0.22
 REFERENCE = {
     "load": 0.25, "store": 0.6, "fill": 0.17, "chance": 3.0, "uniform": 3.0, "earlier": 0.17, "sum": 0.26,
     "anchored": 0.5, "total": 0.4, "smallest": 0.2, "largest": 0.2, "order": 1.6, "row_total": 0.5, "row_order": 60.0,
-    "row_rank": 90.0, "tensor_rank": 150.0, "first": 0.25,
+    "row_rank": 90.0, "tensor_rank": 150.0, "first": 0.25, "plus_product": 0.26,
 }  # fmt: skip
 WEIGHTS = 1 << 17
 READ_SECONDS = 0.2
