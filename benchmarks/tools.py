@@ -12,6 +12,7 @@ from typing import Protocol
 
 from benchmarks.process import Usage, watched
 from benchmarks.rows import Row
+from mergelang.formats.partial import partial_of
 
 ROOT = Path(__file__).parent.parent
 SD_MECHA = Path(__file__).parent / "sd_mecha_merge.py"
@@ -110,11 +111,15 @@ def workplace(models: Path) -> Path:
 
 
 def fresh(models: Path, name: str) -> Path:
-    """A path for an output where nothing is; what was there would slow the next writer, too, while it is flushed."""
+    """A path for an output where nothing is, nor what a run that was broken off has left for the next to go on with.
+
+    What was there would slow the next writer, too, while it is flushed.
+    """
     path = workplace(models) / name
-    if path.is_dir():
-        shutil.rmtree(path)
-    path.unlink(missing_ok=True)
+    for one in (path, partial_of(path)):
+        if one.is_dir():
+            shutil.rmtree(one)
+        one.unlink(missing_ok=True)
     return path
 
 
