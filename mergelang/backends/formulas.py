@@ -61,6 +61,12 @@ def shrink(x: Tensor, least: Tensor) -> Tensor:
     return x * (torch.abs(x) >= least)
 
 
+def middle(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """x where its size lies between two numbers, else 0."""
+    sizes = torch.abs(x)
+    return torch.where((sizes >= low) & (sizes <= high), x, 0.0)
+
+
 def clamp(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """max(low, min(high, x))."""
     return torch.maximum(low, torch.minimum(high, x))
@@ -137,6 +143,7 @@ FORMULAS: dict[str, Formula] = {
     "choose": choose,
     "shrink": shrink,
     "plus_product": plus_product,
+    "middle": middle,
     "clamp": clamp,
     "sum": weighted_sum,
     "anchored": anchored_sum,

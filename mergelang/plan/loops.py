@@ -16,7 +16,7 @@ from mergelang.plan.model import Data, Phase, Precision, Program, Step
 ELEMENTWISE = frozenset([
     "neg", "abs", "sign", "exp", "tanh", "sin", "cos", "floor", "raw", "point", "fill", "sqrt", "log", "arccos", "pow",
     "add", "sub", "mul", "div", "quotient", "minimum", "maximum", "ge", "gt", "le", "lt", "eq", "ne", "choose",
-    "shrink", "clamp", "sum", "plus_product", "anchored",
+    "shrink", "middle", "clamp", "sum", "plus_product", "anchored",
 ])  # fmt: skip
 # A weight's draw depends on its place within the tensor.
 DRAWN = frozenset(["chance", "uniform"])

@@ -65,10 +65,11 @@ def test_formulas_of_powers_mean_what_scalars_mean(exponent: float | str) -> Non
     torch.testing.assert_close(made, expected, **CLOSE)
 
 
-def test_what_is_shrunk_clamped_and_chosen_is_what_kernels_make() -> None:
+def test_what_is_shrunk_cut_out_clamped_and_chosen_is_what_kernels_make() -> None:
     x = torch.tensor([[*NUMBERS, torch.inf, -torch.inf, 1e-45, 3e38]])
     for low, high in itertools.product(NUMBERS, repeat=2):
-        for kinds, step in [("sb" + "b", Step("shrink", 2, (1, 0))), ("ssbb", Step("clamp", 3, (2, 0, 1)))]:
+        cases = [("ssbb", Step(op, 3, (2, 0, 1))) for op in ("middle", "clamp")]
+        for kinds, step in [("sb" + "b", Step("shrink", 2, (1, 0))), *cases]:
             numbers = (low, high)[: kinds.count("s")]
             ours, theirs = (result(kinds, step, [x], numbers, budget=budget) for budget in (LOOPS, Budget()))
             assert torch.equal(ours, theirs), (step.op, low, high)
