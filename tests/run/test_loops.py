@@ -9,7 +9,7 @@ import pytest
 import strategies
 import test_gaps
 import torch
-from end_to_end import Weights, run_graph
+import toy
 from hypothesis import given, settings
 from interpreted import interpreted, without_compiler
 from oracle import evaluate
@@ -25,7 +25,6 @@ import mergelang as ml
 from mergelang import scalars
 from mergelang.backends.formulas import FORMULAS
 from mergelang.backends.kernels import KERNELS
-from mergelang.graph.node import Graph
 from mergelang.plan.build import Request
 from mergelang.plan.loops import ELEMENTWISE, Draw, Ends, Placed, parts_of
 from mergelang.plan.model import Budget, Fold, Phase, Step
@@ -90,13 +89,14 @@ def test_programs_of_all_kinds_equal_plain_torch(case: str) -> None:
         torch.testing.assert_close(made[name].double(), expected.double(), **tolerance)
 
 
-@settings(fixed, max_examples=100)
-@given(strategies.graphs())
-def test_generated_recipes_equal_the_oracle(case: tuple[Graph, list[Weights]]) -> None:
-    graph, models = case
-    request = Request(precision="F64", dtype="F64", budget=LOOPS)
-    for ours, expected in zip(run_graph(graph, models, request), evaluate(graph, models), strict=True):
-        assert differing(ours, expected, F64_TOLERANCE) == []
+@settings(fixed, max_examples=60)
+@given(strategies.recipes())
+def test_generated_recipes_equal_the_oracle(text: str) -> None:
+    models = dict(zip(("base", "a", "b"), toy.small(), strict=True))
+    recipe = ml.compile(text, **models)
+    (expected,) = evaluate(recipe.compiled.written, [models[one.ref] for one in recipe.compiled.written.inputs])
+    (merged,) = recipe.tensors(Request(precision="F64", dtype="F64", budget=LOOPS)).values()
+    assert differing(merged, expected, F64_TOLERANCE) == []
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case.id)
