@@ -10,6 +10,7 @@ from oracle import evaluate
 
 import mergelang as ml
 from mergelang.plan.build import Request
+from mergelang.plan.footprint import block_bytes
 from mergelang.plan.memory import least_memory
 from mergelang.plan.model import Budget, Plan
 from mergelang.problem import Problem
@@ -270,6 +271,19 @@ def test_models_are_piled_bit_for_bit_and_as_they_are_stored() -> None:
     below = ml.merge("above([pile([one, one]), pile([other])])", one=one, other=other)
     assert all(torch.equal(below[name], torch.stack([one[name], one[name], other[name]])) for name in one)
     assert ml.compile("above([one, other])", one=one, other=other).plan().precision == "F32"
+
+
+def test_what_is_piled_is_in_memory_once_as_parts_and_once_as_a_whole() -> None:
+    given = {name: {"w": torch.randn(300, 1000)} for name in ("one", "other")}
+    recipe = ml.compile("pile([above([one, other]), above([other, one])])", **given)
+    plan = recipe.plan()
+    assert steps(plan) == ["load", "load", "above", "store"]
+    (program,) = plan.programs
+    parts, whole = 2 * 300 * 1000 * 4, 4 * 300 * 1000 * 4
+    assert block_bytes(program, program.phases[0], (1200, 1000), 4) <= 1.01 * (parts + whole)
+    (made,) = (tensors["w"] for tensors in recipe.tensors().values())
+    below = [torch.cat([given[name]["w"] for name in names]) for names in (("one", "other"), ("other", "one"))]
+    assert torch.equal(made, torch.stack(below))
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mergelang.catalog import DTYPE_BITS
+from mergelang.plan.expressions import MATRIX_STEPS
 from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT, SAMPLE, WHOLE, extent
 from mergelang.plan.loops import most_kept
 from mergelang.plan.model import CHUNK, Kernels, Leaf, Phase, Program, Step, Store, Task
 
-# The most temporaries that a step needs beside its result.
+# The most temporaries that a step needs beside its result, and steps that need none.
 MOST_TEMPS = 2
+PLAIN = MATRIX_STEPS | {"load", "store"}
 # Flat memory is padded to whole vectors of this many numbers.
 VECTOR = 64
 # Bytes of a weight as it is read, at most: a worker holds a block of them.
@@ -77,7 +79,7 @@ def slots(phase: Phase, kinds: Sequence[str]) -> Counter[str]:
         made = step.out >= 0 and kind != "scalar"
         live[kind] += made
         if kind != "scalar":
-            most[kind] = max(most[kind], live[kind] + MOST_TEMPS)
+            most[kind] = max(most[kind], live[kind] + (0 if step.op in PLAIN else MOST_TEMPS))
         dying = {arg for arg in step.args if kinds[arg] != "scalar" and last[arg] == index}
         dying |= {step.out} if made and last.get(step.out, -1) <= index else set()
         live.subtract(kinds[register] for register in dying)

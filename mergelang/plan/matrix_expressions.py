@@ -48,7 +48,14 @@ def matrix_expression(table: Table, node: Node, name: str, space: Space) -> Expr
         made = table.make(node.op, dense, kind, shape=shape, cutoff=_cutoff(node))
         table.note_gap(made, node)
         return made
-    return table.make("above" if node.op == "pile" else node.op, dense, kind, shape=shape)
+    if node.op in ("above", "pile"):
+        return table.make("above", _unstacked(dense), kind, shape=shape)
+    return table.make(node.op, dense, kind, shape=shape)
+
+
+def _unstacked(parts: Sequence[Expression]) -> tuple[Expression, ...]:
+    """The parts, with what stands below each other in one of them in its place: weights follow each other anyhow."""
+    return tuple(one for part in parts for one in (part.args if part.op == "above" else (part,)))
 
 
 def _vanishes(op: str, zeros: Sequence[bool]) -> bool:
