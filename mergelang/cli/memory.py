@@ -13,11 +13,13 @@ _ROUND = 16 << 20
 
 
 def checked(plan: Plan) -> Plan:
-    """The plan, if it can keep to its budget. Raises `memory-too-small`, which names what needs more."""
+    """The plan, in smaller blocks if need be, if it can keep to its budget. Raises `memory-too-small`, which names what
+    needs more."""
     from mergelang.cli.planning import default_threads
-    from mergelang.plan.memory import least_memory, memory_of
+    from mergelang.plan.memory import fitted, least_memory, memory_of
     from mergelang.problem import Problem, nothing_at
 
+    plan = fitted(plan)
     memory, given = memory_of(plan), plan.budget.memory
     if memory.peak <= given:
         return plan
@@ -25,7 +27,7 @@ def checked(plan: Plan) -> Plan:
     workers = f"{threads} thread{'s' * (threads > 1)} with blocks of {plan.budget.block:,} weights"
     parts = f"{workers} take {_size(memory.fixed)}" + (f", and {need.what} {_size(need.total)} at once" if need else "")
     message = f"The run may take {_size(given)}, and it needs {_size(least)}: {parts}."
-    usual = _with_threads(plan, min(threads, default_threads()))
+    usual = fitted(_with_threads(plan, min(threads, default_threads())))
     if memory_of(usual).peak <= given:
         fewer = usual.budget.threads
         raise Problem("memory-too-small", message, nothing_at(f"--threads {threads}"), fix=f"--threads {fewer}")

@@ -29,7 +29,7 @@ OPTIONS = (
     ),
     click.option("--threads", type=click.IntRange(1), help=f"How many threads compute.  [default: {CORES}]"),
     click.option("--memory", type=Size(), help="The most that the run may take, such as 2GiB.  [default: 512MiB]"),
-    click.option("--block", type=click.IntRange(1), help="How many weights are computed at once."),
+    click.option("--block", type=click.IntRange(1), help="The most weights that are computed at once."),
     click.option("--dtype", type=click.Choice(DTYPES, case_sensitive=False), help="Save as this.  [default: as it is]"),
     click.option(
         "--precision",

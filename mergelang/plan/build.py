@@ -20,6 +20,7 @@ from mergelang.plan.expressions import Expression, Table, stat_name
 from mergelang.plan.gaps import gaps, unguarded
 from mergelang.plan.grid import ONE_IN, SAMPLE
 from mergelang.plan.levels import feeding, is_model_wide, rounds_of, sweeps
+from mergelang.plan.memory import fitted
 from mergelang.plan.model import (
     Budget,
     Copy,
@@ -108,6 +109,7 @@ def build_plan(
         allow_nonfinite=request.allow_nonfinite,
         budget=request.budget,
     )
+    plan = fitted(plan)
     return msgspec.structs.replace(plan, costs=costs_of(plan, inputs))
 
 

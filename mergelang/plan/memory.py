@@ -29,10 +29,12 @@ from mergelang.plan.footprint import (
     rounded,
     share_bytes,
 )
-from mergelang.plan.model import Plan, Program, Task
+from mergelang.plan.model import CHUNK, Plan, Program, Task
 
 # Large enough that handing it from thread to thread costs nothing, small enough that few make a full pipeline.
 PIECE_BYTES = 4 << 20
+# In smaller blocks threads wait for each other more often than they compute.
+LEAST_BLOCK = 2 * CHUNK
 # Pieces of small tensors travel together, so that a hand-over between threads is paid for once.
 BATCH_PIECES = 32
 # A piece of a copied tensor; a worker holds what it is compared with, and it as floats.
@@ -90,6 +92,14 @@ def memory_of(plan: Plan) -> Memory:
     buffers = max(0, pieces - budget.threads * piece)
     under_way = max(pieces, largest.total if largest else 0) + piece
     return Memory(fixed, buffers, max(1, pieces), piece_bytes, fixed + under_way, largest)
+
+
+def fitted(plan: Plan) -> Plan:
+    """The plan in smaller blocks, where it cannot keep to its memory in those that it has; no byte depends on them."""
+    while memory_of(plan).peak > plan.budget.memory and plan.budget.block > LEAST_BLOCK:
+        smaller = msgspec.structs.replace(plan.budget, block=max(LEAST_BLOCK, plan.budget.block // 2))
+        plan = msgspec.structs.replace(plan, budget=smaller)
+    return plan
 
 
 def least_memory(plan: Plan) -> int:

@@ -251,12 +251,15 @@ class Gap(Data, frozen=True):
 class Budget(Data, frozen=True):
     """What the run may use. Bytes for memory; `block` in weights, rounded to whole chunks; none changes a result.
 
+    Threads hand the interpreter over between the kernels of a block, which costs more than memory further away does:
+    hence large blocks, and smaller ones where the budget asks for it.
+
     Only another `device`, and compiled `kernels`, may differ in the last bits of the working precision.
     """
 
     memory: Positive = 1 << 29  # with what an interpreter and its libraries hold, under 700 MB
     threads: Positive = 2
-    block: Positive = 2 * CHUNK
+    block: Positive = 8 * CHUNK
     device: str = "cpu"
     kernels: Kernels = "eager"
 
