@@ -60,6 +60,7 @@ MISTAKES = {
     "a misspelt option": ("merge ties(desnity = 20%, tasks) + base", "unknown-option", "density"),
     "a misspelt option of a primitive": ("merge base + sum(tasks[0], pre = model) * tasks[0]", "unknown-option", "per"),
     "a misspelt choice": ('merge ties(elect = "majorty", tasks) + base', "unknown-choice", "majority"),
+    "a density of 130%": ("merge ties(density = 130%, tasks) + base", "share-out-of-range", "100%"),
     "a density of 20": ("merge ties(density = 20, tasks) + base", "share-out-of-range", "20%"),
     "a density below 0": ("merge ties(density = -0.2, tasks) + base", "share-out-of-range", "-0.2"),
     "a filter that matches nothing": (

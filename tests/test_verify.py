@@ -101,7 +101,11 @@ def test_each_of_several_outputs_is_verified(home: Path) -> None:
 def test_a_model_from_elsewhere_has_no_record(home: Path) -> None:
     assert "no-record" in call("verify", "base", code=2).output
     assert "no-record" in call("verify", "base/model.safetensors", code=2).output
-    assert "no-record" in call("verify", "nowhere", code=2).output
+    nowhere = call("verify", "nowhere", code=2).output
+    assert "no-record" in nowhere
+    assert "nothing here." in nowhere
+    Path(".nowhere.partial").mkdir()
+    assert "broken off" in call("verify", "nowhere", code=2).output
 
 
 def test_other_inputs_are_not_rebuilt_from(home: Path) -> None:

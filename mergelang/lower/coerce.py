@@ -96,7 +96,7 @@ def in_range(maker: Maker, node: Node, name: str, span: Span, what: str) -> Node
             "share-out-of-range",
             f"{what} is a share, from 0 to 1 or 0% to 100%, and this is {show_fraction(value)}.",
             span,
-            fix=_as_share(value),
+            fix=_as_share(value, span.text),
         )
     if name == "Positive" and value <= 0:
         message = f"{what} must be above 0, and this is {show_fraction(value)}."
@@ -104,8 +104,10 @@ def in_range(maker: Maker, node: Node, name: str, span: Span, what: str) -> Node
     return node
 
 
-def _as_share(value: Fraction) -> str:
+def _as_share(value: Fraction, text: str) -> str:
     """The share that a number out of range may stand for: percents without their sign, or the nearer end."""
+    if text.endswith("%"):
+        return "100%" if value > 1 else "0%"
     if 1 < value <= 100 and "/" not in show_exactly(value):
         return f"{show_exactly(value)}%"
     return "1" if value > 1 else "0"

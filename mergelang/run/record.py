@@ -10,6 +10,7 @@ import msgspec
 
 from mergelang import __version__
 from mergelang.formats.header import read_header
+from mergelang.formats.partial import partial_of
 from mergelang.plan.model import Kernels, Plan, PlannedOutput, Precision
 from mergelang.problem import Problem
 from mergelang.run.card import Parent
@@ -95,6 +96,9 @@ def read_record(path: Path) -> Record:
         return msgspec.json.decode(_text(path), type=Record)
     except (OSError, KeyError, msgspec.MsgspecError):
         message = "This output holds no record of how it was made, so there is nothing to check it against."
+        if not path.exists():
+            left = partial_of(path).exists()
+            message = f"There is nothing here{', but for what a run that was broken off has left' * left}."
         fix = "name a folder or file that `mergelang run` has made, with its mergelang.json"
         raise Problem("no-record", message, FileSpot(str(path)), fix=fix) from None
 
