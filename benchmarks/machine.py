@@ -14,7 +14,7 @@ def machine() -> dict[str, str]:
         "CPU": _field(Path("/proc/cpuinfo"), "model name") or platform.processor() or platform.machine(),
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{_memory() / 2**30:.0f} GiB",
-        "kernel": f"{platform.system()} {platform.release()}",
+        "kernel": f"{platform.system()} {platform.release().partition('-')[0]}",
         "Python": platform.python_version(),
         "torch": version("torch"),
     }
