@@ -14,7 +14,8 @@ from benchmarks.copy_rates import seconds_of
 from benchmarks.rows import Row
 from benchmarks.tools import workplace
 from mergelang.api import compile
-from mergelang.backends.block import Frame, bind, numbers_of, run_block
+from mergelang.backends.block import bind, numbers_of, run_block
+from mergelang.backends.frame import Frame
 from mergelang.backends.workspace import Workspace
 from mergelang.plan.grid import grid_of
 from mergelang.plan.model import Phase, Plan, Program, Task

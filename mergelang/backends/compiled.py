@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from mergelang.backends.block import UNITS, Action, Binder, Bound, Frame
+from mergelang.backends.block import UNITS, Binder, Bound
+from mergelang.backends.frame import Action, Frame
 from mergelang.backends.loop_cache import Code, key_of
 from mergelang.backends.random import key_of_draw
 from mergelang.backends.registers import Layout

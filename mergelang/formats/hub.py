@@ -37,6 +37,7 @@ def hub_folder(ref: str, near: str | None, place: Place, complete: bool = True) 
                 name, revision=revision or None, allow_patterns=_FILES, local_files_only=local
             )
             return Path(folder)
+        # As wide as `Exception`: the hub's client raises its own, the network's and the file system's faults alike.
         except Exception as error:
             reason = _reason(error)
     message = f'There is no folder "{ref}" here, and the Hugging Face hub did not give it: {reason}.'

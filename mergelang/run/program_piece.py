@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mergelang.backends.block import Frame, run_block
+from mergelang.backends.block import run_block
 from mergelang.backends.folds import Streaming
+from mergelang.backends.frame import Frame
 from mergelang.plan.footprint import stretch_of
 from mergelang.plan.model import GapUnit
 from mergelang.run.complaints import not_decomposed

@@ -1,0 +1,63 @@
+"""What a block shows to the kernels that compute it: registers, numbers, bytes, and what gathers from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+from mergelang.backends.folds import Streaming
+from mergelang.backends.scratch import Scratch
+from mergelang.backends.workspace import Views
+from mergelang.plan.grid import Grid
+from mergelang.plan.model import GapUnit
+
+
+class Bytes(Protocol):
+    """Where a block's weights come from and go to."""
+
+    def load(self, leaf: int, out: Tensor) -> None:
+        """Fill `out` [rows, cols] with the leaf's weights."""
+
+    def store(self, slot: int, block: Tensor) -> None:
+        """Take `block` [rows, cols] as the task's store of that number."""
+
+    def weights(self, leaf: int) -> Tensor:
+        """The leaf's weights, flat and in their own dtype."""
+
+    def memory(self, slot: int) -> Tensor:
+        """Memory for the store of that number, flat and in its dtype."""
+
+    def filled(self, slot: int, memory: Tensor, peak: Tensor) -> None:
+        """Take the store from that memory; `peak` is its largest size before it was rounded."""
+
+    def looked_at(self, leaf: int, peak: Tensor) -> None:
+        """Hear of the largest size of the leaf's weights."""
+
+    def keep(self, mask: int, block: Tensor) -> None:
+        """Take `block`, of 0 and 1, as the task's mask of that number."""
+
+    def recall(self, mask: int, out: Tensor) -> None:
+        """Fill `out` with what was kept as that mask."""
+
+
+@dataclass(slots=True)
+class Frame:
+    """One block while its phase runs: the views of its registers, its scalars, and where it lies."""
+
+    views: dict[tuple[str, int], Views]
+    numbers: list[float]
+    tensors: list[Tensor]  # the numbers as 0-d tensors
+    seeds: Sequence[int]
+    start: int  # the first weight's place within the tensor
+    bytes: Bytes
+    scratch: Scratch
+    grid: Grid
+    shares: Sequence[Streaming | None]  # per fold what gathers it; None for a scalar one, or one found already
+    gaps: dict[GapUnit, int | Tensor] = field(default_factory=dict)  # how often the blocks shown so far met each
+
+
+Action = Callable[[Frame], None]
+Operand = Callable[[Frame], Tensor]
