@@ -55,6 +55,13 @@ def number_of(expression: Expression) -> float | None:
     return float(expression.attr("value")) if expression.op == "number" else None
 
 
+def _total_weight(node: Node) -> int | None:
+    """What the weights of the Models in a sum add up to by its type: 1 in a Model, 0 in a change."""
+    if isinstance(node.type.unit, Place):
+        return 1 if is_model(node.type) else None
+    return 0
+
+
 @dataclass(slots=True)
 class Table:
     """Makes expressions, each once."""
@@ -269,17 +276,19 @@ class Table:
                 continue
             (models if is_model(term.type) else others).append(pair)
             only_models &= is_model(term.type) or not isinstance(term.type.unit, Place)
-        return self._sum(self._models(models, only_models and is_model(node.type)), others)
+        return self._sum(self._models(models, _total_weight(node) if only_models else None), others)
 
     def _models(
-        self, terms: list[tuple[Expression, Expression]], adds_to_one: bool
+        self, terms: list[tuple[Expression, Expression]], typed: int | None
     ) -> list[tuple[Expression, Expression]]:
+        """The terms whose weights add up to 0 or 1, as numbers or as the types tell, taken relative to the first."""
         weights = [number_of(factor) for factor, _ in terms]
         known = None if None in weights else sum(Fraction(str(weight)) for weight in weights if weight is not None)
-        if len(terms) < 2 or not (adds_to_one or known in (0, 1)):
+        total = known if typed is None else typed
+        if len(terms) < 2 or total not in (0, 1):
             return terms
         one = self.number(1)
-        if known == 0:
+        if total == 0:
             first = terms[0][1]
             return [(factor, self.elementwise("sub", [term, first])) for factor, term in terms[1:]]
         return [(one, self.make("anchored", tuple(part for term in terms for part in term), "block"))]
