@@ -74,7 +74,6 @@ def _new_layer_count(space: Space, checkpoint: Checkpoint, place: SourcePlace) -
     # No layers are left only where all that is left lay outside them: other names may count theirs in another way.
     all_outside = all(spots.get(name, ("", 0, 0)) is None for name in space.keys)
     return now if now != before and (now or all_outside) else None
-    return now if now not in (0, before) else None
 
 
 def _check_gaps(space: Space, checkpoint: Checkpoint, place: SourcePlace) -> None:
@@ -94,27 +93,25 @@ def _check_gaps(space: Space, checkpoint: Checkpoint, place: SourcePlace) -> Non
 
 def buffer_leaves(node: Node, name: str, spaces: dict[int, Space | None]) -> list[tuple[int, str]]:
     """The inputs' tensors that an integer tensor of the result stands for, each once, in order: those of Models, or of
-    plain numbers where it is made of these alone."""
-    found: dict[tuple[int, str], None] = {}
-    plain: dict[tuple[int, str], None] = {}
-    stack = [(node, name)]
-    seen: set[tuple[int, str]] = set()
+    plain numbers where it is made of these alone, or of the Models whose tensors an adapter's change is keyed by."""
+    found: tuple[dict[tuple[int, str], None], ...] = ({}, {}, {})
+    stack = [(node, name, 0)]
+    seen: set[tuple[int, str, int]] = set()
     while stack:
-        here, key = stack.pop()
+        here, key, rank = stack.pop()
         space = spaces[here.id]
-        if space is None or key not in space.keys or (here.id, key) in seen:
+        if space is None or key not in space.keys or (here.id, key, rank) in seen:
             continue
-        seen.add((here.id, key))
+        seen.add((here.id, key, rank))
+        spot = space.keys[key]
         if here.op == "input":
-            found[int(str(here["index"])), key] = None
+            found[rank][int(str(here["index"])), key] = None
         elif here.op == "fields":
-            plain[int(str(here["index"])), key] = None
+            found[max(rank, 1)][int(str(here["index"])), key] = None
         elif here.op in ("adapter", "factor"):
-            continue  # it changes floats only; the Model it is on gives it names and shapes
-        elif "structure" in OPS[here.op]:
-            spot = space.keys[key]
-            if spot.part >= 0:
-                stack.append((here.args[spot.part], spot.name))
-        else:
-            stack.extend((arg, key) for arg in reversed(here.args))
-    return sorted(found or plain)
+            stack.append((here.args[0], key, 2))
+        elif "structure" in OPS[here.op] and spot.part >= 0 and spaces[here.args[spot.part].id] is not None:
+            stack.append((here.args[spot.part], spot.name, rank))
+        else:  # each argument that has it, and where a selection gives floats a 0 as well
+            stack.extend((arg, key, rank) for arg in reversed(here.args))
+    return sorted(next(ranked for ranked in found if ranked))
