@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from mergelang.graph.node import Graph, Node, in_order
 from mergelang.graph.ops import OPS
-from mergelang.graph.types import Grain
 from mergelang.plan.heads import Split, split
 from mergelang.plan.levels import STREAMED
 from mergelang.plan.space import Space
@@ -109,6 +108,6 @@ def _numbers_used(nodes: Sequence[Node]) -> tuple[Node, ...]:
         arg.id: arg
         for node in nodes
         for arg in node.args
-        if node.reads and not arg.reads and arg.op not in ("constant", "origin") and arg.type.grain < Grain.WEIGHT
+        if node.reads and not arg.reads and arg.op not in ("constant", "origin")
     }
     return tuple(found.values())

@@ -82,6 +82,8 @@ class Statics:
         match node.op:
             case "depth" | "layer" | "layers":
                 return layer_number(node.op, space.layers.get(name))
+            case "origin":
+                return Fraction(0)
             case "dimensions":
                 return Fraction(len(space.keys[name].shape))
             case "size":
