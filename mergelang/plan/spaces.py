@@ -73,6 +73,8 @@ class _Finder:
             return space if node.type.grain >= Grain.LAYER and node.reads else None
         if "matrix" in OPS[node.op]:
             return self.matrix(node)
+        if node.op in ("rank", "before"):
+            return _need(self, node, 0)
         return self.common(node)
 
     def place(self, node: Node) -> SourcePlace:
