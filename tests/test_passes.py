@@ -114,7 +114,7 @@ SIMPLIFIED: dict[str, tuple[Build, ...]] = {
     "minimum": (lambda g, x, y: g.add("minimum", x, x),),
     "maximum": (lambda g, x, y: g.add("maximum", x, x),),
     "choose": (
-        lambda g, x, y: g.add("choose", g.add("sign", x), y, y),
+        lambda g, x, y: g.add("choose", g.add("depth"), y, y),
         lambda g, x, y: g.add("choose", g.constant(2), x, y),
     ),
 }

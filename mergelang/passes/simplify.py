@@ -47,6 +47,11 @@ def _is_number(node: Node) -> bool:
     return not node.reads and node.type.grain <= Grain.TENSOR
 
 
+def _adds_tensors(mask: Node, value: Node) -> bool:
+    """Whether tensors that the mask alone has may count in statistics of a choice of values."""
+    return mask.reads and not mask.type.grain < value.type.grain == Grain.WEIGHT
+
+
 def _inner(node: Node, op: str) -> Node | None:
     return node.args[0] if node.op == op else None
 
@@ -79,7 +84,7 @@ RULES: dict[str, tuple[Try, ...]] = {
     "minimum": (lambda b, a: a[0] if a[0] is a[1] else None,),
     "maximum": (lambda b, a: a[0] if a[0] is a[1] else None,),
     "choose": (
-        lambda b, a: a[1] if a[1] is a[2] else None,
+        lambda b, a: a[1] if a[1] is a[2] and not _adds_tensors(a[0], a[1]) else None,
         lambda b, a: None if constant_value(a[0]) is None else a[2] if _is(a[0], 0) else a[1],
     ),
 }
