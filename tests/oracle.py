@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial, reduce
 from math import prod
 from typing import Any
 
@@ -36,6 +37,7 @@ from oracle_lines import (
     PLACED,
     RANDOM,
     RANKING,
+    ROUNDED,
     ROWS_KEPT,
     SOURCES,
     STATISTICS,
@@ -43,11 +45,12 @@ from oracle_lines import (
     NoMeaning,
     natural,
     number,
+    shaken,
     zero,
 )
 from torch import Tensor
 
-from mergelang.graph.node import Graph, Node, in_order
+from mergelang.graph.node import Graph, Node, constant_value, in_order
 from mergelang.graph.types import Grain, Place
 from mergelang.layers import layer_map
 
@@ -68,13 +71,21 @@ class Run:
     """One evaluation: the inputs' tensors, and what is known so far."""
 
     models: Sequence[dict[str, Tensor]]
+    noise: float = 0.0
     homes: dict[int, Space | None] = field(default_factory=dict)
+    matrices: dict[int, bool] = field(default_factory=dict)
     results: dict[tuple[int, Space], Result] = field(default_factory=dict)
 
 
-def evaluate(graph: Graph, models: Sequence[dict[str, np.ndarray[Any, Any]] | dict[str, Tensor]]) -> list[Values]:
-    """Each output of the graph as a dict of float64 tensors in their own shapes; one dict of `models` per input."""
-    run = Run([{name: torch.as_tensor(x) for name, x in model.items()} for model in models])
+def evaluate(
+    graph: Graph, models: Sequence[dict[str, np.ndarray[Any, Any]] | dict[str, Tensor]], noise: float = 0.0
+) -> list[Values]:
+    """Each output of the graph as a dict of float64 tensors in their own shapes; one dict of `models` per input.
+
+    With `noise` every result that is rounded is off by about this share of itself, at random: what then comes out
+    otherwise depends on how its operations round.
+    """
+    run = Run([{name: torch.as_tensor(x) for name, x in model.items()} for model in models], noise)
     for node in in_order(graph.roots()):  # arguments first, so that deep graphs need no deep recursion
         at = home(run, node)
         if at is not None:
@@ -97,6 +108,7 @@ def home(run: Run, node: Node) -> Space | None:
     """The names and shapes of the inputs below the node, as its operation leaves them; None where headers suffice."""
     if node.id not in run.homes:
         run.homes[node.id] = _find_home(run, node)
+        run.matrices[node.id] = _is_matrix(run, node)
     return run.homes[node.id]
 
 
@@ -112,7 +124,7 @@ def _find_home(run: Run, node: Node) -> Space | None:
     if node.op in MATRICES:
         return _matrix_home(run, node)
     placed = [arg for arg in node.args if _own_home(run, arg) is not None]
-    return home(run, max(placed, key=_leads)) if placed else None
+    return home(run, reduce(partial(_leading, run), placed)) if placed else None
 
 
 def _own_home(run: Run, node: Node) -> Space | None:
@@ -124,9 +136,16 @@ def _or(own: Space | None, asked: Space) -> Space:
     return asked if own is None else own
 
 
-def _leads(node: Node) -> tuple[bool, Grain]:
-    """Models say which tensors there are, before Deltas and Fields, and these before numbers."""
-    return isinstance(node.type.unit, Place), node.type.grain
+def _leading(run: Run, one: Node, other: Node) -> Node:
+    """Models say which tensors there are, before Deltas and Fields, these before numbers, tensors before matrices."""
+    ranks = [(isinstance(node.type.unit, Place), node.type.grain) for node in (one, other)]
+    return other if ranks[1] > ranks[0] or (ranks[0] == ranks[1] and run.matrices[one.id]) else one
+
+
+def _is_matrix(run: Run, node: Node) -> bool:
+    """Whether it is made of matrices alone, which are seen as the tensors that they meet."""
+    placed = [arg for arg in node.args if arg.reads]
+    return node.op in MATRICES or node.op in FACTORS or (bool(placed) and all(run.matrices[arg.id] for arg in placed))
 
 
 def _structured_home(run: Run, node: Node) -> Space | None:
@@ -168,6 +187,8 @@ def result(run: Run, node: Node, space: Space) -> Result:
     if key not in run.results:
         values, support = _evaluator(node.op)(run, node, space)
         shaped = {name: natural(values[name], node.type.grain, shape) for name, shape in space}
+        if run.noise and node.op in ROUNDED and node.reads:
+            shaped = {name: shaken(x, run.noise, node.id) for name, x in shaped.items()}
         run.results[key] = Result(shaped, frozenset(support))
     return run.results[key]
 
@@ -197,7 +218,9 @@ def _evaluator(op: str) -> Callable[[Run, Node, Space], Evaluated]:
 def _input(run: Run, node: Node, space: Space) -> Evaluated:
     held = {name: x.double() if x.is_floating_point() else x for name, x in run.models[node["index"]].items()}
     shaped = {name: natural(held[name], Grain.WEIGHT, shape) for name, shape in space if name in held}
-    return {name: shaped.get(name, zero()) for name, _ in space}, set(shaped)
+    below = _untouched(seen(run, node.args[0], space)) if node.args else {}  # of the Model that an adapter is on
+    values = {name: shaped.get(name, below.get(name, zero())) for name, _ in space}
+    return values, {name for name in shaped if held[name].is_floating_point()}
 
 
 def _sides(run: Run, node: Node) -> Values:
@@ -237,6 +260,8 @@ def _each_weight(node: Node, args: list[Tensor]) -> Tensor:
 
 def _union_of_supports(node: Node, args: list[Result]) -> frozenset[str]:
     pairs = list(zip(node.args, args, strict=True))
+    if node.op == "choose" and (condition := constant_value(node.args[0])) is not None:
+        return args[1 if condition else 2].support  # the other side is not looked at
     fine = [seen for arg, seen in pairs if arg.type.grain == Grain.WEIGHT] or [seen for arg, seen in pairs if arg.reads]
     return frozenset().union(*(seen.support for seen in fine or args))
 
@@ -245,6 +270,11 @@ def _ranking(run: Run, node: Node, space: Space) -> Evaluated:
     subject = seen(run, node.args[0], space)
     ranked = {name: x for name, x in subject.values.items() if x.is_floating_point()}
     return subject.values | {name: RANKING[node.op](node, x) for name, x in ranked.items()}, subject.support
+
+
+def _untouched(of: Result) -> Values:
+    """The tensors that are not of floats, which go through as they are."""
+    return {name: x for name, x in of.values.items() if not x.is_floating_point()}
 
 
 def _random(run: Run, node: Node, space: Space) -> Evaluated:
@@ -265,7 +295,7 @@ def _placed(run: Run, node: Node, space: Space) -> Evaluated:
         return values, set(values)
     counts = seen(run, node.args[0], space).values
     masks = {name: torch.arange(x.numel()).reshape(x.shape) < counts[name] for name, x in held.items()}
-    return values | {name: mask.double() for name, mask in masks.items()}, of.support
+    return values | _untouched(of) | {name: mask.double() for name, mask in masks.items()}, of.support
 
 
 def _statistic(run: Run, node: Node, space: Space) -> Evaluated:
@@ -330,7 +360,9 @@ def _structure(run: Run, node: Node, space: Space) -> Evaluated:
     args = [seen(run, arg, at) for arg, at in zip(node.args, spaces, strict=True)]
     parts = STRUCTURE[node.op](node, [[name for name, _ in at] for at in spaces])
     values = {new: zero() if arg == NOWHERE else _of(args[arg].values, node, old) for new, arg, old in parts}
-    return values, {new for new, arg, old in parts if arg != NOWHERE and old in args[arg].support}
+    whole = {name: x for arg in reversed(args) for name, x in _untouched(arg).items()}
+    passed = {new: whole[old] for new, _, old in parts if values[new].is_floating_point() and old in whole}
+    return values | passed, {new for new, arg, old in parts if arg != NOWHERE and old in args[arg].support}
 
 
 def _of(values: Values, node: Node, name: str) -> Tensor:

@@ -45,6 +45,14 @@ def number(value: float) -> Tensor:
     return torch.tensor(float(value), dtype=torch.float64)
 
 
+def shaken(value: Tensor, noise: float, seed: int) -> Tensor:
+    """The value, each number off by about this share of itself."""
+    if not value.is_floating_point():
+        return value
+    random = torch.Generator().manual_seed(seed)
+    return value * (1 + noise * torch.randn(value.shape, generator=random, dtype=torch.float64))
+
+
 # ---- each weight by itself, and statistics
 
 
@@ -200,6 +208,12 @@ MATRICES: dict[str, Callable[..., Tensor]] = {
     "cumulate": lambda node, x: x.cumsum(1),
     "zeros": lambda node, *args: torch.zeros([int(n.flatten()[0]) for n in args[:-1]], dtype=torch.float64),
 }
+# What rounds: the others only choose among the numbers that they are given, move them about or count them.
+ROUNDED = frozenset([
+    "sqrt", "pow", "exp", "log", "tanh", "sin", "cos", "arccos", "add", "sub", "mul", "div", "combine", "total",
+    "product", "left_vectors", "singular_values", "right_vectors", "eigenvectors", "eigenvalues", "orthonormal",
+    "solve", "cumulate",
+])  # fmt: skip
 # Matrices with the rows of their first argument, in the dimensions in which it has them.
 COUNTS = {"leading": 1, "arrange": 1, "zeros": -1}  # the first argument that is no count of columns or the like
 ROWS_KEPT = frozenset(["product", "beside", "leading", "arrange", "left_vectors", "cumulate", "orthonormal"])

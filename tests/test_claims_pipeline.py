@@ -11,19 +11,18 @@ from hypothesis import HealthCheck, given, settings
 from oracle import evaluate
 
 import mergelang as ml
-from mergelang.graph.node import Graph, in_order
+from mergelang.graph.node import Graph
 from mergelang.plan.build import Request
 from mergelang.plan.model import Budget
 
-# Generated formulas keep values near 1 and nest a few dozen operations, each of which rounds by 1e-16 in float64. A
-# difference of nearly equal sums may lose some digits of that.
-F64_TOLERANCE = 1e-10
-# In float32 each rounds by 6e-8, and quotients of small statistics magnify it.
-F32_TOLERANCE = 1e-4
-# Operations that jump: a value that float32 rounds to the other side of a step comes out quite different.
-JUMPS = frozenset(["sign", "floor", "ge", "gt", "le", "lt", "eq", "ne", "rank", "chance", "choose", "div", "arccos"])
-# Of the generated graphs that jump, this share may differ from the oracle in float32.
-JUMPING_MAY_DIFFER = 0.05
+# Generated formulas keep values near 1 and nest a few dozen operations, each of which rounds by 1e-16 in float64 and by
+# 6e-8 in float32, of which a difference of nearly equal sums may lose some digits.
+TOLERANCE = {"F64": 1e-10, "F32": 1e-4}
+# What comes out otherwise when each operation is off by this much may come out otherwise in the run too: a sum that is
+# 0 but for its rounding decides a sign, the square root of such a sum is large beside it.
+NOISE = {"F64": 1e-14, "F32": 1e-6}
+# Of the generated graphs, this share may differ from the oracle for such a reason.
+MAY_DIFFER = {"F64": 0.02, "F32": 0.05}
 
 F64 = Request(precision="F64", dtype="F64", budget=Budget(threads=1))
 F32 = Request(precision="F32", dtype="F32", budget=Budget(threads=1))
@@ -42,30 +41,35 @@ def alike(tensor: torch.Tensor, wanted: torch.Tensor, tolerance: float) -> bool:
     return tensor.shape == wanted.shape and torch.allclose(tensor.double(), wanted.double(), tolerance, tolerance)
 
 
-@settings(fixed, max_examples=150)
-@given(strategies.graphs())
-def test_in_float64_the_run_equals_the_oracle(case: tuple[Graph, list[Weights]]) -> None:
-    graph, models = case
-    for ours, expected in zip(run_graph(graph, models, F64), evaluate(graph, models), strict=True):
-        assert differing(ours, expected, F64_TOLERANCE) == []
+def differs_by_rounding(graph: Graph, models: list[Weights], request: Request) -> bool:
+    """Whether the run is not what the oracle says where rounding decides. Fails where it differs without that."""
+    tolerance, noise = TOLERANCE[request.precision], NOISE[request.precision]
+    expected = evaluate(graph, models)
+    pairs = zip(run_graph(graph, models, request), expected, strict=True)
+    off = [differing(ours, wanted, tolerance) for ours, wanted in pairs]
+    if not any(off):
+        return False
+    for size in (noise, -noise, 2 * noise):
+        shaken = evaluate(graph, models, size)
+        off = [
+            [name for name in names if alike(other[name], wanted[name], tolerance)]
+            for names, other, wanted in zip(off, shaken, expected, strict=True)
+        ]
+    assert not any(off)
+    return True
 
 
-def test_in_float32_the_run_equals_the_oracle_but_at_jumps() -> None:
-    jumping: list[bool] = []
+@pytest.mark.parametrize("request_", [F64, F32], ids=["float64", "float32"])
+def test_the_run_equals_the_oracle_but_where_rounding_decides(request_: Request) -> None:
+    by_rounding: list[bool] = []
 
-    @settings(fixed, max_examples=100)
+    @settings(fixed, max_examples=150)
     @given(strategies.graphs())
     def compare(case: tuple[Graph, list[Weights]]) -> None:
-        graph, models = case
-        pairs = zip(run_graph(graph, models, F32), evaluate(graph, models), strict=True)
-        off = [name for ours, expected in pairs for name in differing(ours, expected, F32_TOLERANCE)]
-        if JUMPS.isdisjoint(node.op for node in in_order(graph.roots())):
-            assert off == []
-        else:
-            jumping.append(bool(off))
+        by_rounding.append(differs_by_rounding(*case, request_))
 
     compare()
-    assert sum(jumping) <= JUMPING_MAY_DIFFER * len(jumping)
+    assert sum(by_rounding) <= MAY_DIFFER[request_.precision] * len(by_rounding)
 
 
 @settings(fixed, max_examples=80)
@@ -75,7 +79,7 @@ def test_a_recipe_means_what_the_oracle_makes_of_it(text: str) -> None:
     recipe = ml.compile(text, **models)
     (expected,) = evaluate(recipe.compiled.written, [models[one.ref] for one in recipe.compiled.written.inputs])
     (merged,) = recipe.tensors(F64).values()
-    assert differing(merged, expected, F64_TOLERANCE) == []
+    assert differing(merged, expected, TOLERANCE["F64"]) == []
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -86,7 +90,7 @@ def test_many_layers_of_one_structure_share_programs_and_stay_apart(ties: bool) 
     written = recipe.compiled.written
     (expected,) = evaluate(written, [models[one.ref] for one in written.inputs])
     (merged,) = recipe.tensors(F64).values()
-    assert differing(merged, expected, F64_TOLERANCE) == []
+    assert differing(merged, expected, TOLERANCE["F64"]) == []
     plan = recipe.plan(F64)
     assert max(len(stage.tasks) for stage in plan.stages) == len(models["base"])
     assert len(plan.programs) <= 4 * len(plan.stages)  # norms, square and oblong matrices, ends: not one per layer
@@ -105,7 +109,7 @@ def test_ranks_against_a_number_are_those_of_a_stable_sort(compared: str) -> Non
     recipe = ml.compile(f"merge base + ({compared}) * (a - base)", **models)
     (expected,) = evaluate(recipe.compiled.written, [models[one.ref] for one in recipe.compiled.written.inputs])
     (merged,) = recipe.tensors(F64).values()
-    assert differing(merged, expected, F64_TOLERANCE) == []
+    assert differing(merged, expected, TOLERANCE["F64"]) == []
     assert all(program.reach == "weight" for program in recipe.plan(F64).programs)  # nothing is sorted
 
 
@@ -129,10 +133,43 @@ FOUND = {
         let x = a - base
         let place = size(x, per = model) - floor(sum(abs(x) > 0, per = model) / 2)
         merge base + (abs(x) >= order(place, abs(x), per = model)) * x""",
+    "a schedule of numbers known without tensors": """
+        merge base + (match name { "layers.*.w" => raw(origin), else => 1 }) * (a - base)""",
+    "nothing but what is 0 everywhere": """
+        merge base + (a - base >= sum(abs(a - base), per = column)) * (origin - origin)""",
+    "new tensors that meet those of the model": """
+        merge point(zeros([size(a - base, per = column), size(a - base, per = row)], a - base) + raw(b - base))""",
+    "a choice between a value and itself": """
+        let x = match name { "layers.*.w" => a - base, else => 0 }
+        let same = if b - base > a - base then x else x
+        merge base + (abs(same) >= smallest(abs(same), per = layer)) * (b - base)""",
     "a statistic of nothing": """
         let none = match name { "layers.0.b" => a - base, else => 0 }
         merge base + (a - base) * tanh(raw(sum(drop("**", none), per = model)))""",
 }
+
+
+@pytest.mark.parametrize(
+    "text", ['point(select("**.w", raw(a - base)))', 'point(match name { "layers.0.**" => 0, else => raw(a) })']
+)
+def test_integer_tensors_go_through_where_floats_are_left_out(text: str) -> None:
+    models = {
+        name: model | {"layers.0.steps": torch.arange(3)}
+        for name, model in zip(("base", "a"), toy.small(), strict=False)
+    }
+    (merged,) = ml.compile(f"merge {text}", **models).tensors(F64).values()
+    assert torch.equal(merged["layers.0.steps"], torch.arange(3))
+
+
+@pytest.mark.parametrize("scale", ["0.3", "tanh(raw(mean(abs(a - base), per = model)))"])
+@pytest.mark.parametrize("request_", [F64, F32], ids=["float64", "float32"])
+def test_a_scaled_change_is_0_exactly_where_there_is_none(scale: str, request_: Request) -> None:
+    base = torch.linspace(-1, 1, 997)
+    tuned = torch.where(torch.arange(997) % 2 == 0, base, base + 0.01)
+    text = f"merge base + sign({scale} * (base - a)) * (b - base)"
+    models = {"base": {"w": base}, "a": {"w": tuned}, "b": {"w": base + 1}}
+    (merged,) = ml.compile(text, **models).tensors(request_).values()
+    assert torch.equal(merged["w"][::2].float(), base[::2])
 
 
 @pytest.mark.parametrize("name", FOUND)
@@ -142,4 +179,4 @@ def test_what_was_found_stays_mended(name: str) -> None:
     written = recipe.compiled.written
     expected = evaluate(written, [models[one.ref] for one in written.inputs])
     for ours, wanted in zip(recipe.tensors(F64).values(), expected, strict=True):
-        assert differing(ours, wanted, F64_TOLERANCE) == []
+        assert differing(ours, wanted, TOLERANCE["F64"]) == []
