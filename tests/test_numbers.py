@@ -44,3 +44,19 @@ def test_a_number_beyond_float64_is_refused_where_it_is_given() -> None:
 @pytest.mark.parametrize("number", ["1e-300", "1e38 / 1e38", "1 / exp(1e5)", "min(0.5, exp(1e5))"])
 def test_what_ends_in_range_is_computed(number: str) -> None:
     assert ml.merge(f"a + {number} * (b - a)", a=ZERO, b=ONE)["w"].isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a + 1e39 * (b - a)",
+        "1e39 * a + (1 - 1e39) * b",
+        "field(raw(b - a) + 1e39 * raw(b - origin))",
+    ],
+)
+def test_a_number_beyond_float32_leads_to_an_overflow_that_more_precision_mends(text: str) -> None:
+    with pytest.raises(Problem) as caught:
+        ml.merge(text, a=ZERO, b=ONE)
+    assert caught.value.slug == "overflow"
+    made = ml.merge(text, a=ZERO, b={"w": ONE["w"].double()})
+    assert torch.equal(made["w"].abs() > 1e38, torch.ones(2, 2, dtype=torch.bool))

@@ -304,7 +304,8 @@ def _first_two(out: Operand, x: Operand, y: Operand, first: int, second: int, st
 
     def run(frame: Frame) -> None:
         if frame.numbers[first] == 1:
-            torch.add(x(frame), y(frame), alpha=frame.numbers[second], out=out(frame))
+            total = out(frame)
+            torch.add(x(frame), y(frame), alpha=kernels.within_range(frame.numbers[second], total.dtype), out=total)
         else:
             start(frame)
             kernels.add_scaled(out(frame), frame.numbers[second], y(frame))

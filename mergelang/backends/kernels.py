@@ -6,6 +6,7 @@ rows [rows, 1], columns [1, cols], and single numbers as 0-d tensors on the CPU.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -108,7 +109,16 @@ def add_scaled(out: Tensor, factor: Tensor | float, x: Tensor) -> None:
     if isinstance(factor, Tensor):
         out.addcmul_(x, factor)
     else:
-        out.add_(x, alpha=factor)
+        out.add_(x, alpha=within_range(factor, out.dtype))
+
+
+def within_range(factor: float, dtype: torch.dtype) -> float:
+    """The factor, or infinity where the dtype ends before it: a product would be infinite too, and `alpha` fails.
+
+    >>> within_range(-1e39, torch.float32)
+    -inf
+    """
+    return factor if abs(factor) <= torch.finfo(dtype).max else math.copysign(math.inf, factor)
 
 
 def _one(function: Call) -> Kernel:

@@ -63,7 +63,8 @@ def stamp_of(descriptor: int) -> Stamp:
 
 def _read_raw(path: str) -> tuple[bytes, Stamp]:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # A pipe of this name would otherwise wait for someone to write to it; so it is an empty file.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise blocked(path, error, "read") from None
     try:

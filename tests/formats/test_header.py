@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import torch
@@ -115,6 +116,11 @@ def test_a_missing_file_is_a_problem(tmp_path):
 
 def test_a_folder_is_a_problem(tmp_path):
     assert fault_of(read_header, str(tmp_path)).slug == "unreadable-file"
+
+
+def test_a_pipe_that_nobody_writes_to_holds_nobody_up(tmp_path):
+    os.mkfifo(tmp_path / "model.safetensors")
+    assert fault_of(read_header, str(tmp_path / "model.safetensors")).slug == "empty-file"
 
 
 @pytest.mark.parametrize("dtype", DTYPE_BITS)
