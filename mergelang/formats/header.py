@@ -63,13 +63,14 @@ def stamp_of(descriptor: int) -> Stamp:
 
 def _read_raw(path: str) -> tuple[bytes, Stamp]:
     try:
-        # A pipe of this name would otherwise wait for someone to write to it; so it is an empty file.
+        # A pipe of this name would otherwise wait for someone to write to it.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise blocked(path, error, "read") from None
     try:
         stamp = stamp_of(descriptor)
-        length = _header_length(os.pread(descriptor, SNIFFED_BYTES, 0), stamp.size, path)
+        start = os.pread(descriptor, SNIFFED_BYTES, 0) if stamp.size else b""  # a pipe has no size, and no places
+        length = _header_length(start, stamp.size, path)
         raw = os.pread(descriptor, length, LENGTH_BYTES)
     except OSError as error:
         raise blocked(path, error, "read") from None
