@@ -12,7 +12,7 @@ import pytest
 import torch
 import toy
 from end_to_end import Weights, save_family, tensors, tensors_of, three_on_a_base
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import mergelang as ml
 from mergelang.problem import Problem
@@ -151,6 +151,34 @@ def test_a_head_stored_twice_is_merged_once_and_tied_again(tmp_path: Path) -> No
     recipe.write_text('let base = checkpoint("base")\nlet math = checkpoint("math")\nmerge 50% * base + 50% * math')
     ml.compile(recipe).run(tmp_path / "out")
     assert "lm_head.weight" not in tensors_of(tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is True
+
+
+def head_recipe(folder: Path, tied: bool, text: str) -> Path:
+    """A recipe over a base whose config ties its head, or does not, and a model with a head of its own."""
+    models = three_on_a_base()
+    embedding = models["base"]["model.embed_tokens.weight"]
+    base = changed(models["base"], "lm_head.weight", embedding.clone()) if tied else models["base"]
+    save_folder(folder / "base", base, {"model_type": "llama", "tie_word_embeddings": tied})
+    save_folder(folder / "math", models["math"], {"model_type": "llama", "tie_word_embeddings": False})
+    (folder / "recipe.merge").write_text(f'let base = checkpoint("base") let math = checkpoint("math") merge {text}')
+    return folder / "recipe.merge"
+
+
+@pytest.mark.parametrize("out", ["out", "out.safetensors"])
+def test_a_head_that_a_tied_model_is_given_is_one_that_loaders_see(tmp_path: Path, out: str) -> None:
+    """A config that still ties it has them pass the head over."""
+    recipe = head_recipe(tmp_path, True, 'union([base, select("lm_head.weight", math)])')
+    ml.compile(recipe).run(tmp_path / out)
+    saved = load_file(tmp_path / out / "model.safetensors" if out == "out" else tmp_path / out)
+    assert torch.equal(saved["lm_head.weight"], three_on_a_base()["math"]["lm_head.weight"])
+    if out == "out":
+        assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is False
+
+
+def test_a_model_whose_head_is_dropped_is_tied(tmp_path: Path) -> None:
+    """Loaders fill a head that the config promises and nobody stored with random numbers."""
+    ml.compile(head_recipe(tmp_path, False, 'drop("lm_head.weight", base)')).run(tmp_path / "out")
     assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is True
 
 

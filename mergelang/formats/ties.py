@@ -44,6 +44,29 @@ def stored_ties(tensors: Mapping[str, TensorInfo], config: Mapping[str, object] 
     }
 
 
+def tie_after(before: Mapping[str, tuple[int, ...]], after: Mapping[str, tuple[int, ...]]) -> bool | None:
+    """Whether a model's head is its embedding, once a recipe has added a head or dropped it; None where it did neither.
+
+    `before` and `after` are the shapes of what the model stores. A loader heeds no head that its config ties, and makes
+    one up where the config says that there is one and none is stored.
+
+    >>> tie_after({"embed_tokens.weight": (8, 4)}, {"embed_tokens.weight": (8, 4), "lm_head.weight": (8, 4)})
+    False
+    >>> tie_after({"embed_tokens.weight": (8, 4), "lm_head.weight": (8, 4)}, {"embed_tokens.weight": (8, 4)})
+    True
+    """
+    had, has = _heads(before), _heads(after)
+    if has and not had:
+        return False
+    embeddings = {shape for name, shape in after.items() if is_named(name, EMBEDDINGS)}
+    return True if had and not has and had <= embeddings else None
+
+
+def _heads(shapes: Mapping[str, tuple[int, ...]]) -> set[tuple[int, ...]]:
+    """The shapes of the heads; a decoder's own embedding, which a tied model repeats too, is none."""
+    return {shape for name, shape in shapes.items() if is_named(name, HEADS) and not is_named(name, EMBEDDINGS)}
+
+
 def canonical_name(names: Iterable[str]) -> str | None:
     """The name that stands for all of `names`: T5's shared table, then an embedding, then the shortest, then by letter.
 

@@ -44,7 +44,7 @@ def _planned(
     if not tensors:
         message = "Nothing is left to write: every tensor was dropped. Select what to keep:"
         raise Problem("no-tensors", message, output.place, fix=_kept(inputs))
-    tied = {name: kept for name, kept in (checkpoint.tied if checkpoint else {}).items() if kept in space.keys}
+    tied = _still_tied(checkpoint, space) if checkpoint else {}
     return PlannedOutput(
         name=output.name or "model",
         tensors=tensors,
@@ -54,6 +54,11 @@ def _planned(
         config=changes if carried else {},
         adapter=_adapter(output.node, checkpoint) if output.kind == "lora" else None,
     )
+
+
+def _still_tied(checkpoint: Checkpoint, space: Space) -> dict[str, str]:
+    """The tied names whose tensor the result has, but for those under which it has a tensor of its own."""
+    return {name: kept for name, kept in checkpoint.tied.items() if kept in space.keys and name not in space.keys}
 
 
 def _adapter(node: Node, model: Checkpoint | None) -> PlannedAdapter:

@@ -13,6 +13,7 @@ from mergelang.catalog import Checkpoint, OutTensor
 from mergelang.formats.adapter_config import CONFIG_NAME
 from mergelang.formats.adapter_files import adapter_config
 from mergelang.formats.config import carried_files, shared_float_dtype
+from mergelang.formats.ties import tie_after
 from mergelang.plan.model import Plan, PlannedOutput
 from mergelang.run.card import Card, Parent, render_card
 from mergelang.run.record import Asked, Record, record_of
@@ -47,7 +48,9 @@ class Facts:
             files = {CONFIG_NAME: adapter_config(tensors, adapter.model, adapter.transposed)}
         elif output.template >= 0:
             template = self.inputs[output.template]
-            files = carried_files(template, shared_float_dtype(tensors), output.layers, None, output.config)
+            before = {name: info.shape for name, info in template.tensors.items()}
+            tied = tie_after(before, {tensor.name: tensor.shape for tensor in tensors})
+            files = carried_files(template, shared_float_dtype(tensors), output.layers, tied, output.config)
         return {**files, "README.md": self._card(output, path).encode()}
 
     def record(self, output: PlannedOutput, tensors: Mapping[str, str], files: Mapping[str, bytes]) -> Record:
