@@ -80,7 +80,7 @@ format: $(INSTALLED) ## Formats the Python files
 	@echo "Formatted."
 
 laws: $(INSTALLED) ## Tries to falsify every law of the standard library
-	@for file in stdlib/*.merge; do $(BIN)/mergelang laws "$$file" || exit 1; done
+	@for file in stdlib/*.merge; do $(BIN)/mergelang laws --examples 200 "$$file" || exit 1; done
 
 bench: $(INSTALLED) ## Measures merges against this machine's floor (12 minutes), and others after bench-others
 	@$(BIN)/python -m benchmarks.speed --results $(RESULTS) $(if $(ROWS),--rows $(ROWS)) \
