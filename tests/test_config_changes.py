@@ -52,6 +52,21 @@ def test_parts_that_say_different_things_are_refused(tmp_path: Path) -> None:
     assert "`n` in its config is: 1 and true" in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("entry", "fix"),
+    [
+        ('num_hidden_layers = "2"', "num_hidden_layers = 2"),
+        ("num_hidden_layers = true", "num_hidden_layers = 2"),
+        ("model_type = 2", 'model_type = "plain"'),
+        ("is = [1, 2]", 'is = "base"'),
+    ],
+)
+def test_an_entry_of_another_kind_is_refused(entry: str, fix: str, tmp_path: Path) -> None:
+    with pytest.raises(Problem) as caught:
+        config_of(f"merge config({entry}, base)", tmp_path)
+    assert (caught.value.slug, caught.value.fix) == ("config-differs", fix)
+
+
 def test_parts_of_one_name_are_refused_with_what_to_drop(tmp_path: Path) -> None:
     with pytest.raises(Problem) as caught:
         config_of('merge union([a, select("head.*", b)])', tmp_path)

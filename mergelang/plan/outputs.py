@@ -35,7 +35,8 @@ def _planned(
     checkpoint = inputs[template.input] if template.input >= 0 else None
     carried = checkpoint if checkpoint and checkpoint.kind == "folder" and output.kind == "model" else None
     layers = _new_layer_count(space, carried, output.place) if carried else None
-    changes = config_changes(template, space, layers, graph.places)
+    before = (checkpoint.config if checkpoint else None) or {}
+    changes = config_changes(template, before, space, layers, graph.places)
     tensors = tuple(
         PlannedTensor(name, key.shape, dtype if dtype and key.dtype in FLOAT_DTYPES else key.dtype)
         for name, key in space.keys.items()
