@@ -50,6 +50,28 @@ def test_all_tensors_that_one_side_lacks_are_dropped(more: list[str], fix: str) 
     assert sorted(ml.merge(f"mean([{fix.replace('...', 'a')}, b])", a=larger, b=WEIGHTS)) == sorted(WEIGHTS)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "fix"),
+    [
+        ("base_model.", "", 'rename("base_model.**", "**", ...)'),
+        ("", "base_model.", 'rename("**", "base_model.**", ...)'),
+        ("model.text.", "model.", 'rename("model.text.**", "model.**", ...)'),
+    ],
+)
+def test_names_that_begin_otherwise_are_renamed(old: str, new: str, fix: str) -> None:
+    a, b = ({f"{start}{name}": tensor for name, tensor in LAYERED.items()} for start in (old, new))
+    problem = told("mean([a, b])", {"a": a, "b": b})
+    assert (problem.slug, problem.fix) == ("tensors-differ", fix)
+    assert sorted(ml.merge(f"mean([{fix.replace('...', 'a')}, b])", a=a, b=b)) == sorted(b)
+
+
+def test_what_is_selected_of_one_part_is_selected_of_the_whole() -> None:
+    problem = told('select("norm", a) + (b - c)')
+    assert (problem.slug, problem.fix) == ("tensors-differ", 'select("norm", a + (b - c))')
+    (merged,) = ml.compile(problem.fix, **MODELS).tensors().values()
+    assert sorted(merged) == ["norm"]
+
+
 def test_a_tied_tensor_is_not_said_to_be_lacking() -> None:
     one, shared = torch.ones(2), torch.zeros(2)
     problem = told("mean([a, b])", {"a": {"u": one, "v": one.clone()}, "b": {"u": shared, "v": shared}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
 
 from mergelang.patterns import matches
 from mergelang.plan.listing import counted, listed, shown
@@ -11,8 +12,9 @@ from mergelang.problem import Problem
 from mergelang.span import Place, Span
 
 SLICED_CHANGE = re.compile(r"([\w.]+)\s*\+\s*([\w.]+)\[(\d+\.\.\d+)\]")
-DROP = re.compile(r'drop\(\s*"([^"]*)",\s*([\w.]+)\s*\)')
+PART_OF = re.compile(r'(drop|select)\(\s*"([^"]*)",\s*([\w.]+)\s*\)')
 NOTHING_LEFT_OUT = "Nothing is left out silently: say what to do with them, with `drop` or `select`."
+BEGIN_OTHERWISE = "Only the names begin otherwise: give the tensors of one the names of the other."
 ONE_SHAPE = "Only tensors of one shape can be merged."
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -31,10 +33,12 @@ def mismatch(
     if only_left or only_right:
         called = _called(left_name, "the first"), _called(right_name, "the second")
         sides = [(names, others) for names, others in ((only_left, right), (only_right, left)) if names]
-        fix = _within_layers(place) or "\n".join(_drop_fix(names, others, place) for names, others in sides)
+        dropped = "\n".join(_drop_fix(names, others, place) for names, others in sides)
+        renamed = _renamed(only_left, only_right, left)
         parts = [_lacking(only_left, *called, ties[1]), _lacking(only_right, called[1], called[0], ties[0])]
         message = "\n\n".join(part for side in parts for part in side)
-        return Problem("tensors-differ", f"{message}\n\n{NOTHING_LEFT_OUT}", place, fix=fix)
+        said, fix = (BEGIN_OTHERWISE, renamed) if renamed else (NOTHING_LEFT_OUT, _within_layers(place) or dropped)
+        return Problem("tensors-differ", f"{message}\n\n{said}", place, fix=fix)
     differing = [name for name, shape in left.items() if right[name] != shape]
     return _other_shapes(differing, left, right, (left_name, right_name), place)
 
@@ -116,11 +120,32 @@ def _within_layers(place: Place) -> str:
     return f"match layer {{ {layers} => {model} + {change}, else => {model} }}"
 
 
+def _renamed(left: list[str], right: list[str], others: Iterable[str]) -> str:
+    """What gives the tensors of one side the other's names, where only the names' beginnings differ; nothing elsewhere.
+
+    >>> _renamed(["model.text.norm", "model.text.head"], ["norm", "head"], [])
+    'rename("model.text.**", "**", ...)'
+    """
+    for old, new in product(_starts(left), _starts(right)):
+        moved = {new + name[len(old) :] for name in left}
+        if moved == set(right) and not any(name.startswith(old) for name in others if name not in left):
+            return f'rename("{old}**", "{new}**", ...)'
+    return ""
+
+
+def _starts(names: list[str]) -> list[str]:
+    """What all names begin with, up to a dot, the longest first; the last is no beginning at all."""
+    shared = _shared_start(names) if names else ""
+    return [shared[:end] for end in range(len(shared), 0, -1) if shared[end - 1] == "."] + [""]
+
+
 def _drop_fix(names: list[str], others: Shapes, place: Place) -> str:
-    """What takes these tensors out. Where the recipe drops them from one part of the place, from the whole instead."""
-    if isinstance(place, Span) and (dropped := DROP.search(place.text)) and all(matches(dropped[1], n) for n in names):
-        whole = place.text[: dropped.start()] + dropped[2] + place.text[dropped.end() :]
-        return f'drop("{dropped[1]}", {whole})'
+    """What takes these tensors out. Where the recipe leaves them out of one part of the place, out of the whole."""
+    if isinstance(place, Span) and (part := PART_OF.search(place.text)):
+        left_out = (matches(part[2], name) == (part[1] == "drop") for name in names)
+        if all(left_out):
+            whole = place.text[: part.start()] + part[3] + place.text[part.end() :]
+            return f'{part[1]}("{part[2]}", {whole})'
     first, last = _shared_start(names), _shared_start([name[::-1] for name in names])[::-1]
     for pattern in names if len(names) == 1 else (f"{first}**", f"**{last}"):
         if pattern != "**" and not any(matches(pattern, other) for other in others if other not in names):
