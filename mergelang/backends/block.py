@@ -19,7 +19,7 @@ from mergelang.backends.heads import per_head
 from mergelang.backends.kernels import KERNELS
 from mergelang.backends.masks import full
 from mergelang.backends.matrices import MATRICES
-from mergelang.backends.random import fill_chance, fill_uniform
+from mergelang.backends.random import fill_chance, fill_uniform, words_at_once
 from mergelang.backends.registers import Layout, allocate
 from mergelang.backends.rows import GATHERS
 from mergelang.backends.workspace import as_numbers
@@ -224,8 +224,7 @@ class Binder:
 
         def run(frame: Frame) -> None:
             block, share = out(frame), probability(frame)
-            words = frame.scratch.take("words", block.numel(), torch.int32)
-            spare = frame.scratch.take("spare", block.numel(), torch.int32)
+            words, spare = _words(frame, block.numel())
             if share.dim() == 0:
                 fill_chance(block.view(-1), frame.seeds[seed], frame.start, float(share), words, spare)
                 return
@@ -240,8 +239,7 @@ class Binder:
 
         def run(frame: Frame) -> None:
             block = out(frame)
-            words = frame.scratch.take("words", block.numel(), torch.int32)
-            spare = frame.scratch.take("spare", block.numel(), torch.int32)
+            words, spare = _words(frame, block.numel())
             fill_uniform(block.view(-1), frame.seeds[seed], frame.start, words, spare)
 
         return run
@@ -259,6 +257,11 @@ class Binder:
                 memory.zero_()
 
         return run
+
+
+def _words(frame: Frame, count: int) -> tuple[Tensor, Tensor]:
+    size = words_at_once(count, frame.scratch.device)
+    return frame.scratch.take("words", size, torch.int32), frame.scratch.take("spare", size, torch.int32)
 
 
 def torch_mul(out: Tensor, x: Tensor, y: Tensor) -> None:

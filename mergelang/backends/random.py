@@ -8,6 +8,7 @@ high half of i. Whole numbers only, so every device and every cut into blocks gi
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -17,13 +18,14 @@ from torch import Tensor
 _WORD = 1 << 32
 _GOLDEN = 0x9E3779B97F4A7C15
 _FIRST, _SECOND = 0x7FEB352D, 0x846CA68B  # the factors of lowbias32
+# So many words, twice, stay in a core's cache while the hash goes over them nine times.
+STRETCH = 1 << 16
 
 
 def uniform(seed: int, start: int, count: int, device: torch.device | str = "cpu") -> Tensor:
     """`count` float32 numbers in 0..1 (1 excluded), multiples of 2**-24, for the places from `start` on."""
-    words, spare = _memory(count, device)
     out = torch.empty(count, device=device)
-    fill_uniform(out, seed, start, words, spare)
+    fill_uniform(out, seed, start, *_memory(count, device))
     return out
 
 
@@ -31,17 +33,22 @@ def chance(seed: int, start: int, probability: Tensor | float, count: int) -> Te
     """1 with the given probability for each of `count` places from `start` on, else 0, as float32."""
     if isinstance(probability, Tensor):
         return (uniform(seed, start, count) < probability).to(torch.float32)
-    words, spare = _memory(count, "cpu")
     out = torch.empty(count)
-    fill_chance(out, seed, start, probability, words, spare)
+    fill_chance(out, seed, start, probability, *_memory(count, "cpu"))
     return out
 
 
+def words_at_once(count: int, device: torch.device | str) -> int:
+    """How many words of memory drawing for `count` places takes: on the CPU a stretch that stays in a core's cache."""
+    return min(count, STRETCH) if torch.device(device).type == "cpu" else count
+
+
 def fill_uniform(out: Tensor, seed: int, start: int, words: Tensor, spare: Tensor) -> None:
-    """`uniform` into `out` (flat, of either precision). `words` and `spare` are int32 memory of the same length."""
-    _hash_places(words, spare, seed, start)
-    out.copy_(words.bitwise_right_shift_(8))
-    torch.add(torch.tensor(0.5, dtype=out.dtype), out, alpha=2.0**-24, out=out)
+    """`uniform` into `out` (flat, of either precision). `words` and `spare` are int32 memory: see `words_at_once`."""
+    half = torch.tensor(0.5, dtype=out.dtype)
+    for part, hashes in _hashes(words, spare, seed, start, out.numel()):
+        drawn = out[part].copy_(hashes.bitwise_right_shift_(8))
+        torch.add(half, drawn, alpha=2.0**-24, out=drawn)
 
 
 def fill_chance(out: Tensor, seed: int, start: int, probability: float, words: Tensor, spare: Tensor) -> None:
@@ -50,8 +57,8 @@ def fill_chance(out: Tensor, seed: int, start: int, probability: float, words: T
     if abs(below) == 1 << 23:
         out.fill_(below > 0)
         return
-    _hash_places(words, spare, seed, start)
-    torch.lt(words, below << 8, out=out)
+    for part, hashes in _hashes(words, spare, seed, start, out.numel()):
+        torch.lt(hashes, below << 8, out=out[part])
 
 
 def _below(probability: float) -> int:
@@ -80,20 +87,25 @@ def _shifted(words: Tensor, places: int) -> Tensor:
 
 
 def _memory(count: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
-    return torch.empty(count, dtype=torch.int32, device=device), torch.empty(count, dtype=torch.int32, device=device)
+    size = words_at_once(count, device)
+    return torch.empty(size, dtype=torch.int32, device=device), torch.empty(size, dtype=torch.int32, device=device)
 
 
-def _hash_places(words: Tensor, spare: Tensor, seed: int, start: int) -> None:
-    """The hash of each place from `start` on into `words`. Its top bit counts the other way round: words are signed."""
+def _hashes(words: Tensor, spare: Tensor, seed: int, start: int, count: int) -> Iterator[tuple[slice, Tensor]]:
+    """The hashes of `count` places from `start` on, one stretch after the other, in the memory of `words`. Their top
+    bit counts the other way round: words are signed."""
     hash_ = _hash_on_cpu if words.device.type == "cpu" else _hash
-    done = 0
-    while done < words.numel():
+    done, most = 0, words_at_once(count, words.device)
+    while done < count:
         high, low = divmod(start + done, _WORD)
-        part = slice(done, done + min(words.numel() - done, _WORD - low))
-        hash_(words[part], spare[part], keys(seed, high), low)
+        part = slice(done, done + min(count - done, most, _WORD - low))
+        hashes = words[: part.stop - done]
+        hash_(hashes, spare[: part.stop - done], keys(seed, high), low)
+        yield part, hashes
         done = part.stop
 
 
+@lru_cache(maxsize=64)
 def keys(seed: int, high: int) -> tuple[int, int]:
     """The two 32-bit keys of a seed and of the high half of the places."""
     mixed = _mix64(_mix64(seed % 2**64) ^ (high * _GOLDEN % 2**64))
