@@ -17,9 +17,6 @@ from torch import Tensor
 
 from mergelang.backends.masks import full, keep_where, mask_of, select
 
-# One place in so many is few.
-FEW = 16
-
 Call = Callable[..., Any]  # (out, *args, *temporaries), and `exponent` for pow
 
 
@@ -33,32 +30,30 @@ class Kernel:
     arity: int = 1
 
 
-def divide(out: Tensor, x: Tensor, y: Tensor, truth: Tensor, mask: Tensor) -> int | Tensor:
+def divide(out: Tensor, x: Tensor, y: Tensor, memory: Tensor) -> int | Tensor:
     """x / y, and 0 where y is 0: in so many places."""
     if y.dim() == 0:
         torch.div(x, y, out=out) if y.item() else out.zero_()
         return 0 if y.item() else out.numel()
-    if y.device.type == "cpu" and float(y.amin()) > 0:  # a tenth of the cost of making sure weight by weight
-        torch.div(x, y, out=out)
-        return 0
     torch.div(x, y, out=out)
-    count, cleared = _clear_few(out, full(y, out), truth) if out.device.type == "cpu" else (None, False)
-    if not cleared:
-        torch.ne(full(y, out), 0, out=truth)
-        keep_where(out, mask_of(truth, mask))
-    return out.numel() - torch.count_nonzero(truth) if count is None else count
+    least = float(y.amin()) if y.device.type == "cpu" else -math.inf
+    if least > 0:  # found at a fraction of what it costs to clear and to count
+        return 0
+    divisors = full(y, out)
+    sizes = divisors if least == 0 else torch.abs(divisors, out=memory)
+    # 0 where the size is at most 0, else the quotient, whatever it is: in one pass, without a mask.
+    torch.ops.aten.threshold_backward.grad_input(out, sizes, 0, grad_input=out)
+    return _zeros(divisors, memory)
 
 
-def _clear_few(out: Tensor, y: Tensor, memory: Tensor) -> tuple[int, bool]:
-    """In how many places y is 0. If they are few, sets `out` to 0 there, at half the cost of a mask, and says so."""
-    zero = memory.view(-1).view(torch.uint8).numpy()[: out.numel()].view(np.bool_)
+def _zeros(y: Tensor, memory: Tensor) -> int | Tensor:
+    """In how many places y is 0."""
+    if y.device.type != "cpu":
+        return y.numel() - torch.count_nonzero(y)
+    # numpy compares and counts at a tenth of the cost of torch's own boolean tensors.
+    zero = memory.view(-1).view(torch.uint8).numpy()[: y.numel()].view(np.bool_)
     np.equal(y.numpy(), 0, out=zero.reshape(tuple(y.shape)))
-    count = int(np.count_nonzero(zero))
-    if count * FEW > out.numel():
-        return count, False
-    if count:
-        out.view(-1).numpy()[np.flatnonzero(zero)] = 0
-    return count, True
+    return int(np.count_nonzero(zero))
 
 
 def square_root(out: Tensor, x: Tensor) -> None:
@@ -153,7 +148,7 @@ KERNELS: dict[str, Kernel] = {
     "add": _two(torch.add),
     "sub": _two(torch.sub),
     "mul": _two(torch.mul),
-    "div": Kernel(divide, temps=2, arity=2),
+    "div": Kernel(divide, temps=1, arity=2),
     "quotient": _two(torch.div),  # where a zero divisor must not pass unnoticed
     "minimum": _two(torch.minimum),
     "maximum": _two(torch.maximum),

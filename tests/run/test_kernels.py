@@ -74,6 +74,14 @@ def test_binary_kernels_mean_what_scalars_mean(op: str) -> None:
     torch.testing.assert_close(result("bbb", Step(op, 2, (0, 1)), [x, y]), expected, **CLOSE)
 
 
+@pytest.mark.parametrize("divisors", [[0.0, -0.0, 1e-45, 2.0, math.inf], [0.0, -0.0, -1e-45, 2.0, -math.inf, math.nan]])
+def test_only_a_zero_divisor_clears_a_quotient(divisors: list[float]) -> None:
+    numbers = torch.tensor([*NUMBERS, math.inf, math.nan])
+    x, y = (part.reshape(1, -1) for part in torch.cartesian_prod(numbers, torch.tensor(divisors)).T)
+    expected = torch.where(y == 0, 0.0, x / y)
+    torch.testing.assert_close(result("bbb", Step("div", 2, (0, 1)), [x, y]), expected, rtol=0, atol=0, equal_nan=True)
+
+
 @pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("op", TWO)
 def test_a_number_may_stand_on_either_side(op: str, number: float) -> None:
