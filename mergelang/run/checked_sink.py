@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from concurrent.futures import Future
 
 from mergelang.catalog import OutTensor
-from mergelang.formats.paged_file import page_aligned
-from mergelang.formats.protocols import Sink
 from mergelang.problem import Bug, Problem
-from mergelang.run.flusher import Flusher
-from mergelang.run.hashes import fast_hash, running_hash
-from mergelang.run.journal import Journal, Stretch
+from mergelang.run.hashes import fast_hash
+from mergelang.run.journal import Stretch
+from mergelang.run.read_back import FileOutput
+from mergelang.run.safekeeping import Safekeeping
 from mergelang.span import FileSpot
-
-_BLOCK = 1 << 20  # what is read again is hashed while it is in the cache
-_THREADS = 2
-
-
-class FileOutput(Sink, Protocol):
-    """A Sink of files, which can be read again."""
-
-    def read(self, name: str, start: int, buffer: memoryview) -> None: ...
-    def sync(self) -> None: ...
 
 
 class CheckedSink:
-    """Passes everything on to `sink`, takes a checksum of each stretch, and journals each tensor once it is complete.
+    """Passes everything on to `sink`, takes a checksum of each stretch, and has each tensor journaled and read back
+    once it is complete.
 
     `done` holds the tensors that an earlier run has finished.
     """
@@ -39,15 +28,15 @@ class CheckedSink:
         sink: FileOutput,
         tensors: Iterable[OutTensor],
         done: Mapping[str, tuple[Stretch, ...]],
-        journal: Journal,
-        flusher: Flusher,
+        keeping: Safekeeping,
     ) -> None:
-        self._number, self._sink, self._journal, self._flusher = number, sink, journal, flusher
+        self._number, self._sink, self._keeping = number, sink, keeping
         self._sizes = {tensor.name: tensor.nbytes for tensor in tensors}
         self._seen: dict[str, dict[int, Stretch]] = {
             name: {stretch[0]: stretch for stretch in done.get(name, ())} for name in self._sizes
         }
         self._left = {name: 0 if name in done else nbytes for name, nbytes in self._sizes.items()}
+        self._checks: dict[str, Future[str | None]] = {}
         self._lock = threading.Lock()
 
     def write(self, name: str, start: int, data: memoryview) -> None:
@@ -57,12 +46,14 @@ class CheckedSink:
         with self._lock:
             if self._left[name] == 0:  # made again, since a later run needs what its sweep gathers
                 self._seen[name], self._left[name] = {}, self._sizes[name]
+                self._checks.pop(name, None)
             self._seen[name][start] = found
             self._left[name] -= data.nbytes
             complete = self._left[name] == 0
         if complete:
-            self._journal.tensor((self._number, name), self.stretches(name))
-        self._flusher.wrote(data.nbytes)
+            self._keeping.journal.tensor((self._number, name), self.stretches(name))
+            self._checks[name] = self._check(name)
+        self._keeping.flusher.wrote(data.nbytes)
 
     def stretches(self, name: str) -> tuple[Stretch, ...]:
         """What was written to a complete tensor, in the order of its bytes."""
@@ -77,9 +68,9 @@ class CheckedSink:
 
     def read_back(self) -> dict[str, str]:
         """The xxh3-128 of each tensor as its file holds it. Raises `write-damaged` for one that is not as computed."""
-        with ThreadPoolExecutor(_THREADS, "mergelang check") as pool:
-            found = pool.map(lambda name: tensor_hash(self._sink, name, self.stretches(name)), self._sizes)
-            return dict(zip(self._sizes, _known(found, self._sizes), strict=True))
+        for name in self._sizes.keys() - self._checks.keys():  # made by an earlier run, or without any bytes
+            self._checks[name] = self._check(name)
+        return {name: _known(name, self._checks[name].result()) for name in self._sizes}
 
     def sync(self) -> None:
         """Bring the weights written so far to the disk."""
@@ -91,29 +82,14 @@ class CheckedSink:
     def abort(self) -> None:
         self._sink.abort()
 
-
-def tensor_hash(sink: FileOutput, name: str, stretches: Iterable[Stretch]) -> str | None:
-    """The xxh3-128 of the tensor as its file holds it, or None if a stretch is not what was written."""
-    whole, buffer = running_hash(), page_aligned(_BLOCK)
-    for start, size, expected in stretches:
-        state = running_hash(64)
-        for first in range(0, size, _BLOCK):
-            part = buffer[: min(_BLOCK, size - first)]
-            sink.read(name, start + first, part)
-            state.update(part)
-            whole.update(part)
-        if state.hexdigest() != expected:
-            return None
-    return whole.hexdigest()
+    def _check(self, name: str) -> Future[str | None]:
+        return self._keeping.read_back.start(self._sink, name, self.stretches(name))
 
 
-def _known(found: Iterable[str | None], names: Iterable[str]) -> list[str]:
-    hashes = []
-    for name, one in zip(names, found, strict=True):
-        if one is None:
-            raise _damaged(name)
-        hashes.append(one)
-    return hashes
+def _known(name: str, found: str | None) -> str:
+    if found is None:
+        raise _damaged(name)
+    return found
 
 
 def _damaged(name: str) -> Problem:

@@ -15,13 +15,15 @@ from mergelang.formats.partial import appeared
 from mergelang.formats.protocols import Sink, Source
 from mergelang.formats.rename import rename_new, sync_folder
 from mergelang.plan.model import Plan, PlannedOutput
-from mergelang.run.checked_sink import CheckedSink, tensor_hash
+from mergelang.run.checked_sink import CheckedSink
 from mergelang.run.executor import execute
 from mergelang.run.facts import Facts
 from mergelang.run.flusher import Flusher
 from mergelang.run.journal import Journal, Past, Spot, Sweep
+from mergelang.run.read_back import ReadBack
 from mergelang.run.record import RECORD_NAME, UNKNOWN_HASH, encode_record, metadata_of
 from mergelang.run.resume import can_resume_after, remaining, stages_digest
+from mergelang.run.safekeeping import Safekeeping
 from mergelang.run.targets import form_of, is_file, open_sink, written_tensors
 from mergelang.run.tied_sink import TiedSink
 from mergelang.run.watch import Watcher
@@ -58,15 +60,17 @@ class Making:
     def run(self, sources: Sequence[Source], journal: Journal, watch: Watcher, check: Callable[[], None]) -> None:
         """Makes what is missing of the outputs, checks all of it, and puts it in place once `check` has passed."""
         flusher = Flusher(lambda: _in_turn([*(output.sink.sync for output in self._outputs), journal.sync]))
+        keeping = Safekeeping(journal, flusher, ReadBack())
         try:
-            checked = self._made(sources, journal, flusher, watch)
+            checked = self._made(sources, keeping, watch)
             check()
             flusher.finish()
             self._finish(checked)
         except BaseException:
-            flusher.stop()
+            keeping.stop()
             self._abort()
             raise
+        keeping.stop()
 
     def _open(self, files: Sequence[Mapping[str, bytes]]) -> None:
         facts, several = self._facts, len(self._facts.plan.outputs) > 1
@@ -80,31 +84,31 @@ class Making:
             sink = open_sink(path, tensors, metadata, facts.shard_bytes, form_of(output, self._claim.target))
             self._outputs.append(_Output(output, tensors, small, sink))
 
-    def _made(self, sources: Sequence[Source], journal: Journal, flusher: Flusher, watch: Watcher) -> list[CheckedSink]:
-        plan, done = self._facts.plan, self._sound()
+    def _made(self, sources: Sequence[Source], keeping: Safekeeping, watch: Watcher) -> list[CheckedSink]:
+        plan, done = self._facts.plan, self._sound(keeping.read_back)
         spots = {(number, one.name) for number, output in enumerate(self._outputs) for one in output.tensors}
         left = remaining(plan, done, spots - done, self._past.sweeps)
         checked = []
         for number, output in enumerate(self._outputs):
             kept = {name: self._past.tensors[number, name] for one, name in done if one == number}
-            checked.append(CheckedSink(number, output.sink, output.tensors, kept, journal, flusher))
+            checked.append(CheckedSink(number, output.sink, output.tensors, kept, keeping))
         sinks: list[Sink] = [
             TiedSink(sink, output.planned.tied) if len(output.tensors) > len(output.planned.tensors) else sink
             for sink, output in zip(checked, self._outputs, strict=True)
         ]
-        execute(left.plan, sources, sinks, watch, left.values, _journaled(plan, journal, left.stages))
+        execute(left.plan, sources, sinks, watch, left.values, _journaled(plan, keeping.journal, left.stages))
         return checked
 
-    def _sound(self) -> set[Spot]:
+    def _sound(self, read_back: ReadBack) -> set[Spot]:
         """The tensors that the journal calls finished and whose bytes are what it says."""
         return {
             (number, name)
             for (number, name), stretches in self._past.tensors.items()
-            if tensor_hash(self._outputs[number].sink, name, stretches) is not None
+            if read_back.start(self._outputs[number].sink, name, stretches).result() is not None
         }
 
     def _finish(self, checked: Sequence[CheckedSink]) -> None:
-        # While the disk takes what is left, what the system holds is read again.
+        # While the disk takes what is left, what was not read again during the run is.
         syncing = Flusher(lambda: _in_turn([output.sink.sync for output in self._outputs]), now=True)
         hashes = [sink.read_back() for sink in checked]
         syncing.finish()
