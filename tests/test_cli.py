@@ -348,3 +348,15 @@ def test_the_module_runs_as_a_program() -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("── nothing-to-explain ") and "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize(("first", "ending"), [("", ""), ("sys.setprofile(lambda *_: None)", "over\n")])
+def test_a_process_ends_at_once_unless_it_is_watched(first: str, ending: str) -> None:
+    """What is said is said in full, and what measures the process hears of its end."""
+    text = (
+        "import atexit, sys\nfrom mergelang.cli import main\natexit.register(print, 'over')\n"
+        f"sys.argv = ['mergelang', 'explain', 'ties']\n{first}\nmain()"
+    )
+    here = {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=here)
+    assert (done.returncode, done.stdout, done.stderr) == (0, call("explain", "ties").stdout + ending, "")
