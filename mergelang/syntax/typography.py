@@ -9,7 +9,7 @@ from dataclasses import dataclass
 # What stands for plain characters outside texts in quotes and comments. "" is dropped: it has no width on the page.
 # The full-width characters of East Asian keyboards lie in the order of the plain ones.
 _PLAIN = {
-    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d", "-"),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d", "-"),
     **dict.fromkeys("\u00d7\u2217\u22c5\u00b7", "*"),
     **dict.fromkeys("\u2044\u2215", "/"),
     **dict.fromkeys("\u02c6\uff3e", "^"),

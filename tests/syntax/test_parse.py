@@ -48,7 +48,7 @@ def test_the_line_of_the_readme_is_a_recipe() -> None:
         ("checkpoint(“./a”)", 'checkpoint("./a")'),
         ("checkpoint(„./a“)", 'checkpoint("./a")'),
         ('checkpoint("./it’s “a”")', 'checkpoint("./it’s “a”")'),
-        ("a − b – c", "a - b - c"),
+        ("a − b – c — d", "a - b - c - d"),
         ("2 × a ∗ b", "2 * a * b"),
         ("mean（［a，b］）", "mean([a, b])"),
         ("checkpoint(«./a») － checkpoint(「b」)", 'checkpoint("./a") - checkpoint("b")'),
