@@ -87,6 +87,9 @@ TEXTS = ("path", "pattern", "old", "new", "text")  # subjects that are texts
 def _with_as_many(world: World, call_: tree.Call, names: list[str]) -> str:
     """The call with as many subjects as it takes: those given, in their order, and examples where one is missing."""
     examples, given = world.maker.examples, [a.value for a in call_.arguments if a.name is None]
+    options = [a.span.text for a in call_.arguments if a.name is not None]
+    if len(given) > 1 and (names == ["list"] or call_.function in ("sum", "mean")):
+        return f"{call_.function}([{', '.join(value.span.text for value in given)}])"
     of = {
         "path": '"path/to/model"', "pattern": '"**.mlp.**"', "old": '"model.*"', "new": '"*"', "choices": '["a", "b"]',
         "text": '"a"', "share": "50%", "place": "0", "shape": "[8]", "start": "0", "step": "average",
@@ -102,7 +105,6 @@ def _with_as_many(world: World, call_: tree.Call, names: list[str]) -> str:
             subjects.append(of.get(name, examples.of("Delta")))
         else:
             subjects.append(given.pop(0).span.text)
-    options = [a.span.text for a in call_.arguments if a.name is not None]
     return f"{call_.function}({', '.join([*subjects, *options])})"
 
 

@@ -9,8 +9,8 @@ from mergelang.graph.node import Node
 from mergelang.graph.types import is_model
 from mergelang.lower import builtins, expressions, frames
 from mergelang.lower.blame import Called
-from mergelang.lower.coerce import SCOPE_WORDS
 from mergelang.lower.coerce import fit as fit_to
+from mergelang.lower.miscounted import counted, option_for, too_few, too_many
 from mergelang.lower.near import did_you_mean, nearest
 from mergelang.lower.rewrite_text import without
 from mergelang.lower.values import Bound, Frame, Function, ListValue, Value, describe_value
@@ -51,13 +51,13 @@ def bind(world: World, scope: Scope, call: tree.Call, function: Function) -> dic
     for argument in call.arguments:
         if argument.name is None:
             if placed >= len(subjects):
-                raise _too_many(world, call, function, argument, subjects)
+                raise too_many(world, scope, call, function, argument)
             name = subjects[placed].name
             placed += 1
         else:
             name = argument.name
             if name not in by_name:
-                raise unknown_option(world, call, argument, list(by_name), _option_for(function, argument))
+                raise unknown_option(world, call, argument, list(by_name), option_for(function, argument))
         if name in bound:
             raise given_twice(world, call, argument, name, function)
         items = argument.value.items if isinstance(argument.value, tree.ListOf) else ()
@@ -65,7 +65,7 @@ def bind(world: World, scope: Scope, call: tree.Call, function: Function) -> dic
         bound[name] = Bound(value, argument.value.span, tuple(item.span for item in items))
     missing = [param.name for param in subjects if param.name not in bound]
     if missing:
-        raise _too_few(world, call, function, subjects, missing)
+        raise too_few(world, scope, call, function, missing)
     return bound
 
 
@@ -175,78 +175,11 @@ def apply_to(world: World, function: Function, values: list[Value], span: Span, 
     """The function of these values by place: how `fold` calls its step on its `items`."""
     subjects = [param for param in function.params if param.default is None]
     if len(subjects) != len(values):
-        message = f"`{function.name}` takes {_counted(len(subjects))}, and here it is given {len(values)}."
+        message = f"`{function.name}` takes {counted(len(subjects))}, and here it is given {len(values)}."
         step = f"let step(so_far, next) = (so_far + next) / 2 in fold(step, {items.text})"
         raise world.maker.problem("wrong-number", message, span, f"({step})")
     bound = {param.name: Bound(value, span) for param, value in zip(subjects, values, strict=True)}
     return call_function(world, function, bound, span)
-
-
-def _too_many(
-    world: World, call: tree.Call, function: Function, argument: tree.Argument, subjects: list[tree.Param]
-) -> Exception:
-    argument = next((a for a in call.arguments if a.name is None and isinstance(a.value, tree.Number)), argument)
-    takes = f"`{call.function}` takes {_counted(len(subjects))} by place ({', '.join(p.name for p in subjects)})"
-    if option := _option_for(function, argument):
-        fix = f"{option} = {argument.value.span.text}"
-        return world.maker.problem("option-by-place", f"{takes}; options are given by name.", argument.span, fix=fix)
-    how, several = _of_several(call, function, subjects)
-    if several:
-        return world.maker.problem("wrong-number", f"{takes}{how}.", call.span, fix=several)
-    fix = without(call, _beyond(call, len(subjects)))
-    return world.maker.problem("wrong-number", f"{takes}, and this is one too many.", argument.span, fix)
-
-
-def _of_several(call: tree.Call, function: Function, subjects: list[tree.Param]) -> tuple[str, str]:
-    """How the method goes with more subjects than it takes, and a call that does so; two empty texts where it does not.
-
-    A list goes where one is taken, or item by item through what takes one; what makes one of two goes through it.
-    """
-    given = [a.value for a in call.arguments if a.name is None]
-    if any(isinstance(value, tree.ListOf | tree.Number | tree.Text) for value in given):
-        return "", ""
-    items = f"[{', '.join(value.span.text for value in given)}]"
-    types = {(param.type.name, param.type.depth) for param in subjects if param.type is not None}
-    match len(subjects), list(types):
-        case 1, [(_, depth)]:
-            options = [a.span.text for a in call.arguments if a.name is not None]
-            how = ", a list" if depth else ", and a list of them one after the other"
-            return how, f"{call.function}({', '.join([*options, items])})"
-        case 2, [kind] if function.result and kind == (function.result.name, function.result.depth):
-            return ", and more of them step by step", f"fold({call.function}, {items})"
-    return "", ""
-
-
-def _beyond(call: tree.Call, count: int) -> list[tree.Argument]:
-    """The arguments by place after the first so many."""
-    return [argument for argument in call.arguments if argument.name is None][count:]
-
-
-def _option_for(function: Function, argument: tree.Argument) -> str | None:
-    """The first option that could take the argument, as far as the text tells what that is."""
-    match argument.value:
-        case tree.Number():
-            types: tuple[str, ...] = ("Number", "Share", "Positive")
-        case tree.Text():
-            types = ("Text",)
-        case tree.Name(name) if name in SCOPE_WORDS:
-            types = ("Scope",)
-        case _:
-            types = ("Model", "Delta", "Field", "Frame", "Function")
-    options = (p for p in function.params if p.default is not None)
-    return next((p.name for p in options if p.type is None or p.type.name in types), None)
-
-
-def _too_few(
-    world: World, call: tree.Call, function: Function, subjects: list[tree.Param], missing: list[str]
-) -> Exception:
-    message = (
-        f"`{function.name}` takes {_counted(len(subjects))} by place; "
-        f"{' and '.join(f'`{m}`' for m in missing)} is missing."
-    )
-    types = [p.type or tree.TypeName("Delta", 0, span=p.span) for p in subjects if p.name in missing]
-    inside = [a.span.text for a in call.arguments] + [world.maker.examples.of(t.name, t.depth) for t in types]
-    return world.maker.problem("wrong-number", message, call.span, fix=f"{function.name}({', '.join(inside)})")
 
 
 def unknown_option(
@@ -282,7 +215,3 @@ def _in_order(call: tree.Call, function: Function) -> str | None:
     inside = [named[subject] if subject in named else placed.pop(0) for subject in subjects]
     options = [a.span.text for a in call.arguments if a.name is not None and a.name not in subjects]
     return f"{call.function}({', '.join([*inside, *options])})"
-
-
-def _counted(count: int) -> str:
-    return "one subject" if count == 1 else f"{count} subjects"
