@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from mergelang.backends.bracket import Counts
 
 
 def upto_cut(out: Tensor, x: Tensor, value: Tensor, cut: int, start: int, chunk: int) -> None:
@@ -29,12 +31,13 @@ class Ties:
         self._ends: list[tuple[int, int, int]] = []  # chunk, values on its least end, values on its largest
         self._inside: list[tuple[int, np.ndarray]] = []
 
-    def see(self, size: int, counts: Sequence[int], inside: Tensor) -> None:
+    def see(self, counts: Counts, inside: np.ndarray) -> None:
         """The next chunk: how many of its values lie below and up to each end, and those inside."""
-        self._ends.append((self._at, counts[1] - counts[0], counts[3] - counts[2]))
-        if inside.numel():
-            self._inside.append((self._at, inside.numpy()))
-        self._at += size
+        on_least, on_largest = counts.upto_least - counts.below_least, counts.upto_largest - counts.below_largest
+        self._ends.append((self._at, on_least, on_largest))
+        if len(inside):
+            self._inside.append((self._at, inside))
+        self._at += counts.all
 
     def join(self, other: Ties) -> None:
         self._ends += other._ends

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from operator import add
 
 import numpy as np
 import torch
@@ -56,10 +57,9 @@ class Order:
     def __init__(self, found: Found = START, stride: int = 1, at: int | None = None) -> None:
         self._found, self._stride = found, stride
         self._ties = None if at is None else Ties(at)
-        self._kept: list[Tensor] = []
+        self._kept: list[np.ndarray] = []
         self._kept_count = 0
         self._counts = Counts()
-        self._seen = 0
         self._bins: np.ndarray | None = None
         self._expected = 0
         self._wide = False
@@ -74,20 +74,18 @@ class Order:
             return
         self._wide = values.dtype == torch.float64
         if not self._found.sampled:
-            self._keep(values[:: self._stride].cpu().clone())
+            self._keep(values[:: self._stride].cpu().numpy().copy())
             return
-        self._seen += values.numel()
-        for part in (values,) if self._ties is None else values.split(chunk):
-            inside, counts = laid_out(part, self._found.bracket, scratch)
+        for inside, counts in laid_out(values, self._found.bracket, chunk if self._ties else None, scratch):
             self._counts = _added(self._counts, counts)
             if self._ties is not None:
-                self._ties.see(part.numel(), counts, inside)
-            if inside.numel():
+                self._ties.see(counts, inside)
+            if len(inside):
                 self._keep(inside)
 
-    def _keep(self, values: Tensor) -> None:
+    def _keep(self, values: np.ndarray) -> None:
         self._kept.append(values)
-        self._kept_count += values.numel()
+        self._kept_count += len(values)
         if self._found.sampled and self._kept_count > ORDER_KEPT:
             self._count_kept()
 
@@ -120,7 +118,6 @@ class Order:
         self._expected += other._expected
         self._wide |= other._wide
         self._counts = _added(self._counts, other._counts)
-        self._seen += other._seen
         if self._ties is not None and other._ties is not None:
             self._ties.join(other._ties)
         for values in other._kept:
@@ -134,10 +131,10 @@ class Order:
         """What the round has found. `rank` is the place from 0, rounded down and brought into range."""
         if not self._found.sampled:
             return self._bracket(rank)
-        if self._seen == 0:
+        bracket, (below_least, upto_least, below_largest, upto_largest, seen) = self._found.bracket, self._counts
+        if seen == 0:
             return Found(value=0.0, sampled=True)
-        place = _place(rank, self._seen)
-        bracket, (below_least, upto_least, below_largest, upto_largest) = self._found.bracket, self._counts
+        place = _place(rank, seen)
         if place < below_least:
             return Found(Bracket(largest=_next(bracket.least, -math.inf, self._wide)), sampled=True)
         if place < upto_least:
@@ -168,8 +165,8 @@ class Order:
         first, last = math.floor(share * count - margin), math.floor(share * count + margin)
         least = float(sample[first]) if first >= 0 else -math.inf
         largest = float(sample[last]) if last < count else math.inf
-        held = int(np.searchsorted(sample, largest, "right") - np.searchsorted(sample, least, "left"))
-        return Found(Bracket(least, largest, few=held <= FEW * count), sampled=True)
+        held = np.count_nonzero(sample <= largest) - np.count_nonzero(sample < least)
+        return Found(Bracket(least, largest, few=bool(held <= FEW * count)), sampled=True)
 
     def _error(self, upto: np.ndarray, share: float) -> float:
         """By how much the number of values `upto` a place may be off that of a fair sample.
@@ -177,7 +174,7 @@ class Order:
         How much stretches side by side differ tells how alike the values of one are; that tensors differ is no error,
         as long as each has its share.
         """
-        sizes = np.array([part.numel() for part in self._kept])
+        sizes = np.array([len(part) for part in self._kept])
         excess = np.add.reduceat(upto, np.cumsum(sizes) - sizes, dtype=np.int64) - share * sizes
         variance = max(float(np.square(np.diff(excess)).sum()) / 2, len(upto) * share * (1 - share))
         return MARGIN * math.sqrt(variance) + UNFAIR * float(np.abs(excess).sum()) + 1
@@ -197,11 +194,13 @@ class Order:
 
 
 def _added(some: Counts, more: Counts) -> Counts:
-    return Counts(*(a + b for a, b in zip(some, more, strict=True)))
+    return Counts(*map(add, some, more))
 
 
-def _joined(parts: list[Tensor]) -> np.ndarray:
-    return torch.cat(parts).numpy() + 0  # minus zero becomes zero
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    joined = np.concatenate(parts)
+    joined += 0  # minus zero becomes zero
+    return joined
 
 
 def _place(rank: float, there: int) -> int:
