@@ -121,7 +121,10 @@ def lay_out(doc: Doc, width: int) -> str:
 
 
 def _finished(line: list[str], suffixes: list[str]) -> str:
-    return "  ".join(["".join(line).rstrip(), *suffixes]).rstrip()
+    """The line with the first comment behind it, and any others below: on one line they would be one comment."""
+    text = "".join(line).rstrip()
+    indent = " " * (len(text) - len(text.lstrip()))
+    return "\n".join(["  ".join([text, *suffixes[:1]]).rstrip(), *(indent + suffix for suffix in suffixes[1:])])
 
 
 def _opened(whole: Together, task: _Task, room: int, rest: list[_Task]) -> list[_Task]:

@@ -76,6 +76,16 @@ def test_white_space_never_matters(module: Module) -> None:
     assert read(loose) == read(undocumented)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["merge (\n  let a = 0\n  in  0\n# one\n# two\n)[0..0]\n", "merge sum([\n  a,\n  b,  # one\n  # two\n])\n"],
+)
+def test_comments_that_end_up_on_one_line_stay_two(text: str) -> None:
+    once = format_module(read(text))
+    assert [comment.text for comment in read(once).comments] == ["# one", "# two"]
+    assert format_module(read(once)) == once
+
+
 @settings(max_examples=150, deadline=None)
 @given(modules, st.data())
 def test_comments_anywhere_are_kept_and_formatting_is_idempotent(module: Module, data: st.DataObject) -> None:
