@@ -17,7 +17,8 @@ from run.build import load, one_phase, run, store, toy_models
 from run.test_executor import CASES, TOLERANCE
 from run.test_kernels import CLOSE, EXPONENTS, NUMBERS, ONE, TWO, grid, result
 from safetensors.torch import load_file
-from test_claims_pipeline import F64_TOLERANCE, differing, fixed
+from test_claims_pipeline import TOLERANCE as DIFFERENCE
+from test_claims_pipeline import differing, fixed
 from test_golden import CASES as GOLDEN
 from test_golden import Case, furthest, laid_out
 
@@ -96,7 +97,7 @@ def test_generated_recipes_equal_the_oracle(text: str) -> None:
     recipe = ml.compile(text, **models)
     (expected,) = evaluate(recipe.compiled.written, [models[one.ref] for one in recipe.compiled.written.inputs])
     (merged,) = recipe.tensors(Request(precision="F64", dtype="F64", budget=LOOPS)).values()
-    assert differing(merged, expected, F64_TOLERANCE) == []
+    assert differing(merged, expected, DIFFERENCE["F64"]) == []
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case.id)
