@@ -12,9 +12,11 @@ from mergelang.problem import Problem
 
 if TYPE_CHECKING:
     from mergelang.api import Recipe, compile, merge
+    from mergelang.plan.build import Request
+    from mergelang.plan.model import Budget
 
 __version__ = "0.1.0"
-__all__ = ["Problem", "Recipe", "compile", "merge"]
+__all__ = ["Budget", "Problem", "Recipe", "Request", "compile", "merge"]
 
 
 def __getattr__(name: str) -> object:
@@ -24,3 +26,8 @@ def __getattr__(name: str) -> object:
     from mergelang import api
 
     return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    """What there is to be used; a notebook completes from it."""
+    return [*__all__, "__version__"]

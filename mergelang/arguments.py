@@ -88,12 +88,23 @@ def request_of(value: object) -> Request:
 def options_of(given: Mapping[str, object], known: Sequence[str]) -> Mapping[str, object]:
     """The options of a run. Raises Problem `cannot-be-given` for the first that it does not have."""
     for name in given:
+        if name in _REQUESTS:
+            raise _requested(name)
         if name not in known:
             near = nearest(name, known)
             message = f"A run has no option `{name}`. It takes: {', '.join(known)}."
             fix = f'recipe.run("merged", {near}=...)' if near else 'recipe.run("merged")'
             raise Problem("cannot-be-given", message, nothing_at(f"<{name}>"), fix=fix)
     return given
+
+
+def _requested(name: str) -> Problem:
+    """The Problem of an option that is part of a request."""
+    takes, example = _REQUESTS[name]
+    said = f"{name}={example}" if name in Request.__struct_fields__ else f"budget=ml.Budget({name}={example})"
+    message = f"`{name}` is no option of a run but part of what it is asked for, its request: {takes}."
+    fix = f'recipe.run("merged", ml.Request({said}))'
+    return Problem("cannot-be-given", message, nothing_at(f"<{name}>"), fix=fix)
 
 
 def _no_request(part: str) -> Problem:

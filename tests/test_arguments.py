@@ -105,6 +105,27 @@ def test_a_run_is_told_what_it_cannot_be_given(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("option", "fix"),
+    [
+        ({"threads": 4}, 'recipe.run("merged", ml.Request(budget=ml.Budget(threads=2)))'),
+        ({"dtype": "BF16"}, 'recipe.run("merged", ml.Request(dtype="BF16"))'),
+    ],
+)
+def test_what_a_request_holds_is_no_option_of_a_run(option: dict[str, Any], fix: str, tmp_path: Path) -> None:
+    recipe = ml.compile("mean([x, y])", x=ONE, y=OTHER)
+    with pytest.raises(Problem) as caught:
+        recipe.run(tmp_path / "out", **option)
+    assert (caught.value.slug, caught.value.fix) == ("cannot-be-given", fix)
+    eval(fix.replace('"merged"', "out"), {"recipe": recipe, "ml": ml, "out": tmp_path / "out"})
+    assert (tmp_path / "out").is_dir()
+
+
+def test_a_notebook_completes_what_there_is_to_be_used() -> None:
+    assert {"merge", "compile", "Request", "Budget", "Problem"} < set(dir(ml))
+    assert all(hasattr(ml, name) for name in dir(ml))
+
+
 def test_a_list_of_dicts_is_a_list_of_models() -> None:
     assert ml.merge("mean(xs)", xs=[ONE, OTHER])["w"].tolist() == [2.0, 4.0]
     assert ml.merge("linear([x, y], weights = ws)", x=ONE, y=OTHER, ws=(0.5, 0.5))["w"].tolist() == [2.0, 4.0]

@@ -37,6 +37,12 @@ def test_a_setting_of_the_wrong_type_is_marked_itself(declared: str, setting: Se
     assert (problem.place.source.name, problem.place.text, problem.fix) == ("<k>", shown, fix)
 
 
+def test_a_setting_of_no_name_is_told_which_there_are() -> None:
+    problem = told("let k = 1 let m = 2 merge a + (b - a)", zz=3)
+    assert (problem.slug, problem.fix) == ("unknown-setting", "leave `--set zz` out")
+    assert problem.message.endswith("It has `k`, `m`.")
+
+
 def test_a_setting_for_an_imported_file_has_its_full_name(tmp_path: Path) -> None:
     (tmp_path / "mine.merge").write_text("param share: Share = 0.5")
     recipe = 'import "mine.merge" as mine\nmerge a + mine.share * (b - a)'

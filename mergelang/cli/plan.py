@@ -47,10 +47,12 @@ def _facts(made: Plan, disk: Path, expected: Estimate) -> dict[str, object]:
 def _page(recipe: str, made: Plan, disk: Path, expected: Estimate) -> str:
     from mergelang.cli.gaps import expected as expected_gaps
     from mergelang.cli.summary import aligned, cost_rows
+    from mergelang.formats.check_target import SPARE_BYTES
     from mergelang.inspect import size
 
     needed, free = _disk(made, disk)
-    room = f"{size(needed)} free" + (f"; {size(free)} are" if free is not None else "") + f" in {disk}"
+    room = f"{size(needed)} free, {size(SPARE_BYTES)} of it for all but weights"
+    room += f"; {size(free)} are in {disk}" if free is not None else ""
     compiled = ", less with compiled kernels" if made.budget.kernels == "compiled" else ""
     rows = [
         *cost_rows(made),

@@ -43,7 +43,9 @@ def blocked(path: str, error: OSError, doing: str) -> Problem:
     reason = (error.strerror or "unknown reason").lower()
     slug = "unreadable-file" if doing == "read" else "write-failed"
     message = f'This file cannot be {doing}: the system says "{reason}".'
-    fix = f"check that the disk is attached and that you may use it: ls -ld {shlex.quote(path)}"
+    # What is written grows in hidden folders, which are gone once it has failed.
+    seen = path if doing == "read" else str(next(one for one in PurePath(path).parents if not one.name.startswith(".")))
+    fix = f"check that the disk is attached and that you may use it: ls -ld {shlex.quote(seen)}"
     return damaged(slug, message, path, fix=fix)
 
 

@@ -61,5 +61,6 @@ def _near(ref: str, path: Path) -> str | None:
         names = [one.name for one in path.parent.iterdir() if one.is_dir() or one.suffix in WEIGHT_SUFFIXES]
     except OSError:
         return None
-    found = difflib.get_close_matches(path.name, names, n=1)
-    return str(Path(ref).with_name(found[0])) if found else None
+    by_lower = {name.lower(): name for name in names}
+    found = difflib.get_close_matches(path.name.lower(), by_lower, n=1)
+    return str(Path(ref).with_name(by_lower[found[0]])) if found else None

@@ -38,6 +38,11 @@ class Blamed:
         names = " and ".join(f"`{param.name}`" for param in self.params)
         return f"{names} of `{self.call.function.name}`" if names else f"`{self.call.function.name}`"
 
+    @property
+    def gives_nothing(self) -> bool:
+        """Whether an empty list is given."""
+        return self.place.text.strip("[] ") == ""
+
 
 def in_library(calls: Sequence[Called], span: Span) -> bool:
     """Whether the place lies in a method of the library that is being unfolded, and not in the user's own files."""
@@ -115,7 +120,7 @@ def _names(parts: Iterable[tree.Expr]) -> set[str]:
 
 def told_of(blame: Blamed, slug: str, message: str, part: Span) -> tuple[str, str]:
     """The slug and the message of a fault as one of the argument: what it must be for the library's text to hold."""
-    if blame.place.text.strip("[] ") == "":
+    if blame.gives_nothing:
         return "empty-list", f"{blame.name} is an empty list, and needs items."
     match slug:
         case "unknown-choice":

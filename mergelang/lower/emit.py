@@ -40,7 +40,9 @@ class Maker:
         slug, told = told_of(blame, slug, message, span)
         # A choice stands for itself wherever it is written; other fixes are in the library's words.
         made = fix if slug == "unknown-choice" else fix_for(blame, self.examples)
-        return Problem(slug, told, blame.place, fix=made, also=(span,))
+        # What an empty list meets inside says no more than that it is empty.
+        also = () if blame.gives_nothing else (span,)
+        return Problem(slug, told, blame.place, fix=made, also=also)
 
     def node(self, op: str, args: Sequence[Node], span: Span, parts: Sequence[Span] = (), **attrs: Attr) -> Node:
         """The node for `op` on these nodes, written at `parts`; literals are computed exactly at once."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -113,8 +112,8 @@ def _onto_its_base(call: tree.Call, function: Function, subjects: list[tree.Para
     alone = takes.depth and not isinstance(other.value, ListValue)
     options = [a.span.text for a in call.arguments if a.name is not None]
     made = _called(call, options, [f"[{change}]" if alone else change])
-    before = call.span.source.text[: call.span.start]
-    return made if re.search(rf"\b{re.escape(base.text)}\s*\+\s*$", before) else f"{atom(base.text)} + {made}"
+    is_added = call.span.source.text[: call.span.start].rstrip().endswith("+")
+    return made if is_added else f"{atom(base.text)} + {made}"
 
 
 def _placed(wanted: list[tree.Param], given: list[_Given]) -> list[str | None] | None:

@@ -68,7 +68,7 @@ def _given_names(lowered: Lowered, settings: Mapping[str, Setting], imported: se
         if not uses_models(setting) and (written or name not in used):
             raise Problem(
                 "unknown-setting",
-                f"The recipe has no `let` or `param` called `{name}` to set.{did_you_mean(name, written | imported)}",
+                f"The recipe has no `let` or `param` called `{name}` to set.{_settable(name, written | imported)}",
                 nothing_at(f"--set {name}"),
                 fix=_set_instead(name, setting, written | imported),
             )
@@ -83,10 +83,16 @@ def _note_model(lowered: Lowered, name: str) -> None:
         lowered.world.maker.examples.add(name, value)
 
 
+def _settable(name: str, known: set[str]) -> str:
+    """The nearest name that can be set, or all of them."""
+    listed = ", ".join(f"`{one}`" for one in sorted(known))
+    return did_you_mean(name, known) or (f" It has {listed}." if known else " It has none at all.")
+
+
 def _set_instead(name: str, setting: Setting, known: set[str]) -> str:
-    """The setting under the nearest name there is, or the line that lets the recipe have it."""
+    """The setting under the nearest name there is, or none."""
     near = nearest(name, known)
-    return f"--set {near}={setting_span(name, setting).text}" if near else f"param {name}: Number = 0.5"
+    return f"--set {near}={setting_span(name, setting).text}" if near else f"leave `--set {name}` out"
 
 
 def read_items(

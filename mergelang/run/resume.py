@@ -55,8 +55,8 @@ def check_same_run(past: Past, now: Mapping[str, str], folder: Path, place: Plac
     if not differ:
         return
     message = (
-        f"The interrupted run cannot be gone on with: {'; '.join(differ)}. Going on would mix two models, so it must "
-        "start afresh."
+        f"The interrupted run cannot be gone on with: {'; '.join(differ)}. Going on would mix two models. Asked for as "
+        "it was begun, `--resume` goes on; to start afresh, remove what it left:"
     )
     fix = f"rm -r {shlex.quote(str(folder))}"
     raise Problem("cannot-resume", message, place, fix=fix, also=(FileSpot(str(folder)),))

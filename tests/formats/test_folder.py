@@ -185,9 +185,10 @@ def test_the_outer_word_on_ties_wins():
     assert not says_tied(None)
 
 
-def test_a_name_like_a_folders_is_offered(tmp_path):
+@pytest.mark.parametrize("name", ["./mathematic", "./MATHEMATICS"])
+def test_a_name_like_a_folders_is_offered(name, tmp_path):
     make(tmp_path / "mathematics", {"model.safetensors": weights("x")})
-    problem = fault_of(open_source, "./mathematic", tmp_path, PLACE)
+    problem = fault_of(open_source, name, tmp_path, PLACE)
     assert (problem.slug, problem.fix) == ("not-found", 'checkpoint("mathematics")')
 
 

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 from mergelang.catalog import DTYPE_BITS, OutTensor
 from mergelang.formats import rename, shard_writer
+from mergelang.formats.damage import write_problem
 from mergelang.formats.file_sink import FileSink
 from mergelang.formats.folder import open_folder
 from mergelang.formats.folder_sink import FolderSink
@@ -208,6 +209,11 @@ def test_a_disk_that_reserves_nothing_still_serves(kind, tmp_path, monkeypatch):
 def test_a_folder_that_is_not_there_is_a_problem(tmp_path):
     assert fault_of(FolderSink, tmp_path / "no" / "out", OUT).slug == "write-failed"
     assert fault_of(FileSink, tmp_path / "no" / "out", OUT).slug == "write-failed"
+
+
+def test_the_fix_for_a_failed_write_names_a_folder_that_is_still_there(tmp_path):
+    failed = write_problem(tmp_path / ".out.partial" / ".whole" / "model.safetensors", OSError(errno.EIO, "gone"))
+    assert failed.fix.endswith(f"ls -ld {tmp_path}")
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", "", "..", "a/b", "model.safetensors", "model.safetensors.index.json"])

@@ -171,6 +171,7 @@ def test_another_run_is_not_gone_on_with(home, tmp_path) -> None:
         lambda: ml.compile(home / "elementwise.merge").run(tmp_path / "out", shard_bytes=1 << 21, resume=True)
     )
     assert wider.slug == "cannot-resume" and "shards" in wider.message
+    assert "Asked for as it was begun, `--resume` goes on" in wider.message
     exact = Request(precision="F64")
     assert "precision" in fault_of(lambda: run(home, "elementwise", tmp_path / "out", exact, resume=True)).message
 
