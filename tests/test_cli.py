@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from tiny_files import write_tiny
 
 from mergelang.cli import mergelang
+from mergelang.cli.start import starting
 from mergelang.problem import Bug
 
 RECIPE = """let base = checkpoint("base")
@@ -339,6 +341,39 @@ def test_help_waits_for_no_library() -> None:
 )
 def test_what_reads_no_weights_needs_no_torch(command: str) -> None:
     assert "torch" not in imported(*command.split())
+
+
+def test_a_run_tells_what_is_wrong_with_a_recipe_before_it_imports_torch() -> None:
+    assert "torch" not in imported("run", "missing.merge", "-o", "merged")
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system does not list what a process has loaded")
+def test_torch_is_loaded_before_it_is_imported() -> None:
+    """The library that a thread has loaded is the one that the import takes."""
+    text = (
+        "import sys, threading\nfrom pathlib import Path\nfrom mergelang.cli.start import starting\n"
+        "def loaded(): return {line.split()[-1] for line in Path('/proc/self/maps').open() if 'libtorch_cpu' in line}\n"
+        "with starting():\n"
+        "    for thread in threading.enumerate()[1:]: thread.join()\n"
+        "    before = loaded()\n"
+        "    print(len(before), 'torch' in sys.modules)\n"
+        "    import torch\n"
+        "print(loaded() == before, torch.ones(2).sum().item())"
+    )
+    here = {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=here)
+    assert (done.stdout, done.stderr) == ("1 False\nTrue 2.0\n", "")
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_garbage_is_collected_as_before_once_a_command_has_started(collects: bool) -> None:
+    try:
+        gc.enable() if collects else gc.disable()
+        with starting():
+            assert not gc.isenabled()
+        assert gc.isenabled() == collects
+    finally:
+        gc.enable()
 
 
 def test_the_module_runs_as_a_program() -> None:

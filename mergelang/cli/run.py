@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import click
 from mergelang.cli.faults import INTERRUPTED
 from mergelang.cli.planning import planning_options
 from mergelang.cli.recipes import SETTINGS, STDIN, Size
+from mergelang.cli.start import starting
 
 if TYPE_CHECKING:
     from mergelang.plan.model import Plan
@@ -51,29 +53,27 @@ def run(
     **given: object,
 ) -> None:
     """Run RECIPE (`-` reads stdin), or a plan that `compile -o` wrote, into OUT."""
-    from mergelang.formats.shards import DEFAULT_SHARD_BYTES
     from mergelang.problem import Problem, nothing_at
-    from mergelang.run.record import Asked
-    from mergelang.run.transaction import run_plan
 
     try:
-        plan = _plan(recipe, settings, given)
+        with starting():
+            plan = _plan(recipe, settings, given)
+            # Only now, since it takes torch: what is wrong with a recipe is told at once.
+            from mergelang.formats.shards import DEFAULT_SHARD_BYTES
+            from mergelang.run.record import Asked
+            from mergelang.run.transaction import run_plan
         asked = Asked(settings, str(given["dtype"]) if given.get("dtype") else None)
         held_to = None if no_lock else lock or _lock_of(recipe)
-        report = run_plan(
-            plan, out, shard_bytes=shard_size or DEFAULT_SHARD_BYTES, watch=_watcher(plan, as_json, quiet),
-            place=nothing_at(f"-o {out}"), recipe_name=Path(recipe).name, asked=asked,
-            resume=resume, lock=held_to,
-        )  # fmt: skip
+        with _interruptible(out):
+            report = run_plan(
+                plan, out, shard_bytes=shard_size or DEFAULT_SHARD_BYTES, watch=_watcher(plan, as_json, quiet),
+                place=nothing_at(f"-o {out}"), recipe_name=Path(recipe).name, asked=asked,
+                resume=resume, lock=held_to,
+            )  # fmt: skip
     except Problem as problem:
         if as_json:
             click.echo(json.dumps(_told(problem)))
         raise
-    except KeyboardInterrupt:
-        # A second of collecting what the end of the process frees anyway is a second too long for who presses Ctrl-C.
-        gc.freeze()
-        click.echo(_stopped(out), err=True)
-        raise click.exceptions.Exit(INTERRUPTED) from None
     if as_json:
         click.echo(json.dumps(_facts(report, plan)))
     elif not quiet:
@@ -123,6 +123,16 @@ def _watcher(plan: Plan, as_json: bool, quiet: bool) -> Watcher:
     if as_json:
         return JsonLines(sys.stdout, plan.costs.bytes_read)
     return Counter() if quiet else watcher_for(sys.stderr, plan.costs.bytes_read)
+
+
+@contextmanager
+def _interruptible(out: Path) -> Iterator[None]:
+    """Within, an interrupt ends the command, once it has said how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(_stopped(out), err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 def _stopped(out: Path) -> str:
