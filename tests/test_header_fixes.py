@@ -72,6 +72,11 @@ def test_what_is_selected_of_one_part_is_selected_of_the_whole() -> None:
     assert sorted(merged) == ["norm"]
 
 
+def test_a_name_that_clashes_with_what_is_selected_is_dropped() -> None:
+    problem = told('union([a, rename("norm", "mlp.w", select("norm", b))])')
+    assert (problem.slug, problem.fix) == ("name-clash", 'drop("mlp.w", ...)')
+
+
 def test_a_tied_tensor_is_not_said_to_be_lacking() -> None:
     one, shared = torch.ones(2), torch.zeros(2)
     problem = told("mean([a, b])", {"a": {"u": one, "v": one.clone()}, "b": {"u": shared, "v": shared}})

@@ -37,8 +37,10 @@ def mismatch(
         renamed = _renamed(only_left, only_right, left)
         parts = [_lacking(only_left, *called, ties[1]), _lacking(only_right, called[1], called[0], ties[0])]
         message = "\n\n".join(part for side in parts for part in side)
-        said, fix = (BEGIN_OTHERWISE, renamed) if renamed else (NOTHING_LEFT_OUT, _within_layers(place) or dropped)
-        return Problem("tensors-differ", f"{message}\n\n{said}", place, fix=fix)
+        if renamed:
+            return Problem("tensors-differ", f"{message}\n\n{BEGIN_OTHERWISE}", place, fix=renamed)
+        fix = _within_layers(place) or _of_the_whole("select", only_left + only_right, place) or dropped
+        return Problem("tensors-differ", f"{message}\n\n{NOTHING_LEFT_OUT}", place, fix=fix)
     differing = [name for name, shape in left.items() if right[name] != shape]
     return _other_shapes(differing, left, right, (left_name, right_name), place)
 
@@ -120,6 +122,15 @@ def _within_layers(place: Place) -> str:
     return f"match layer {{ {layers} => {model} + {change}, else => {model} }}"
 
 
+def _of_the_whole(word: str, names: list[str], place: Place) -> str:
+    """The whole of the place with the `drop` or `select` that leaves these tensors out of a part; else nothing."""
+    text = place.text if isinstance(place, Span) else ""
+    for part in PART_OF.finditer(text):
+        if part[1] == word and all(matches(part[2], name) == (word == "drop") for name in names):
+            return f'{word}("{part[2]}", {text[: part.start()]}{part[3]}{text[part.end() :]})'
+    return ""
+
+
 def _renamed(left: list[str], right: list[str], others: Iterable[str]) -> str:
     """What gives the tensors of one side the other's names, where only the names' beginnings differ; nothing elsewhere.
 
@@ -140,12 +151,9 @@ def _starts(names: list[str]) -> list[str]:
 
 
 def _drop_fix(names: list[str], others: Shapes, place: Place) -> str:
-    """What takes these tensors out. Where the recipe leaves them out of one part of the place, out of the whole."""
-    if isinstance(place, Span) and (part := PART_OF.search(place.text)):
-        left_out = (matches(part[2], name) == (part[1] == "drop") for name in names)
-        if all(left_out):
-            whole = place.text[: part.start()] + part[3] + place.text[part.end() :]
-            return f'{part[1]}("{part[2]}", {whole})'
+    """What takes these tensors out. Where the recipe drops them from one part of the place, from the whole instead."""
+    if of_the_whole := _of_the_whole("drop", names, place):
+        return of_the_whole
     first, last = _shared_start(names), _shared_start([name[::-1] for name in names])[::-1]
     for pattern in names if len(names) == 1 else (f"{first}**", f"**{last}"):
         if pattern != "**" and not any(matches(pattern, other) for other in others if other not in names):
