@@ -123,6 +123,13 @@ def test_a_change_of_what_is_no_matrix_has_no_factors(folder):
     assert "norm.weight" in found.message
 
 
+def test_a_matrix_that_peft_would_not_find_has_no_factors(folder):
+    named = 'rename("**.weight", "**.kernel", select("**.q.weight", base - origin))'
+    found = fault_of(recipe(folder, f"lora(compress({named}))").plan)
+    assert found.slug == "not-for-lora"
+    assert ".kernel: PEFT finds only those whose name ends in .weight" in found.message
+
+
 def test_an_adapter_is_no_single_file(folder):
     found = fault_of(recipe(folder, "lora(one_factors)").run, folder / "out.safetensors")
     assert found.slug == "adapter-needs-folder"

@@ -41,15 +41,16 @@ def _factors(a: Arguments) -> tuple[Node, Node]:
     given = a.subjects[0]
     if isinstance(given, ListValue) and len(given.items) == 2:
         left, right = (a.subject_node(value) for value in given.items)
-        change = a.node("product", left, right)
-        if is_delta(change.type):
+        product = a.node("product", left, right)
+        if is_delta(product.type):
             return left, right
-        told = f"the product of these is {describe_value(change)}"
+        told = f"the product of these is {describe_value(product)}"
     else:
         told = f"this is {describe_value(given)}"
     message = f"`lora` needs the left and the right factor of a change, a list of two whose product is a Delta: {told}."
-    example = a.world.maker.examples.change()
-    raise a.problem("needs-factors", message, a.spans[0], fix=f"compress(rank = 8, {example})")
+    is_change = isinstance(given, Node) and is_delta(given.type)
+    change = a.spans[0].text if is_change else a.world.maker.examples.change()
+    raise a.problem("needs-factors", message, a.spans[0], fix=f"compress(rank = 8, {change})")
 
 
 def _whole(a: Arguments) -> list[Node]:

@@ -48,8 +48,10 @@ def lora_space(node: Node, spaces: Sequence[Space], place: Place) -> Space:
     unfit: list[str] = []
     for name in sorted(left.support & right.support):
         shapes = left.keys[name].shape, right.keys[name].shape
-        if not name.endswith(_WEIGHT) or [len(shape) for shape in shapes] != [2, 2] or shapes[0][1] != shapes[1][0]:
+        if [len(shape) for shape in shapes] != [2, 2] or shapes[0][1] != shapes[1][0]:
             unfit.append(f"{name}: {' and '.join(map(shown, shapes))}")
+        elif not name.endswith(_WEIGHT):
+            unfit.append(f"{name}: PEFT finds only those whose name ends in {_WEIGHT}")
         elif shapes[0][1]:
             keys.update(_pair(node, name, spaces))
     whole = spaces[4].keys if len(spaces) > 4 else {}
