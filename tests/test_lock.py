@@ -159,4 +159,5 @@ def test_a_plan_is_held_to_the_lock_that_it_is_given(home: Path) -> None:
 
 
 def test_a_lock_that_is_not_there_stops_the_run(home: Path) -> None:
-    assert "bad-lock" in call("run", "r.merge", "-o", "out", "--lock", "other.lock", code=2).output
+    told = call("run", "r.merge", "-o", "out", "--lock", "other.lock", code=2).output
+    assert "bad-lock" in told and "There is no lock `other.lock`." in told

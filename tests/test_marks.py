@@ -123,6 +123,12 @@ def test_a_method_of_the_language_is_not_said_to_be_missing(recipe: str) -> None
     assert "There is no name" not in problem.message
 
 
+@pytest.mark.parametrize("name", ["base", "step"])
+def test_a_name_is_not_taken_for_one_that_is_hardly_like_it(name: str) -> None:
+    problem = told(f"c + ({name} - c)")
+    assert (problem.slug, problem.fix) == ("unknown-name", f'let {name} = checkpoint("path/to/{name}")')
+
+
 def test_a_method_can_be_stepped_through_a_list_as_the_message_says() -> None:
     fix = told("fold(max, [a - c, b - c])").fix.split("\n")[-1].replace("items", "[a - c, b - c]")
     (merged,) = ml.compile(f"c + ({fix})", **MODELS).tensors().values()

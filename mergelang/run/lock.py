@@ -66,6 +66,9 @@ def read_lock(path: Path) -> Lock:
     """The lock in a file. Raises `bad-lock`."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Lock)
+    except FileNotFoundError:
+        fix = "mergelang lock RECIPE"
+        raise Problem("bad-lock", f"There is no lock `{path}`.", FileSpot(str(path)), fix=fix) from None
     except (OSError, msgspec.MsgspecError):
         message = f"`{path}` cannot be read as the lock of a recipe, or it was cut short or changed by hand."
         raise Problem("bad-lock", message, FileSpot(str(path)), fix=again(path)) from None
