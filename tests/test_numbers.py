@@ -20,6 +20,7 @@ ZERO, ONE = {"w": torch.zeros(2, 2)}, {"w": torch.ones(2, 2)}
         "9^999999999",
         "1e999999999",
         "1e-999999999",
+        "1e999999999%",
         "9" * 5000,
         "(1e300 * 1e300)",
         "(10^64)^64",
@@ -33,6 +34,13 @@ def test_a_number_beyond_float64_is_refused(number: str) -> None:
     assert caught.value.slug == "number-too-large"
     assert isinstance(caught.value.place, Span)
     assert caught.value.place.text in number
+
+
+def test_percents_may_have_an_exponent() -> None:
+    assert (
+        ml.compile("a + 1e-2% * (b - a)", a=ZERO, b=ONE).digest
+        == ml.compile("a + 0.0001 * (b - a)", a=ZERO, b=ONE).digest
+    )
 
 
 def test_a_number_beyond_float64_is_refused_where_it_is_given() -> None:

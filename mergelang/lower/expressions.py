@@ -60,7 +60,7 @@ def lower(world: World, scope: Scope, expr: tree.Expr) -> Value:
 def literal(number: tree.Number) -> Fraction:
     """The exact value of a literal: `0.1` is one tenth and `20%` a fifth."""
     text = number.text
-    _, _, exponent = text.lower().partition("e")
+    _, _, exponent = text.lower().removesuffix("%").partition("e")
     # Looked at before it is read: a few characters can stand for a number of a thousand million digits.
     if len(text) <= MOST_DIGITS and len(exponent) <= 4 and abs(int(exponent or 0)) <= MOST_DIGITS:
         value = Fraction(text[:-1]) / 100 if text.endswith("%") else Fraction(text)

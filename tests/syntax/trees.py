@@ -10,7 +10,7 @@ from mergelang.syntax import tree
 NOWHERE = Span(SourceText("<made>", ""), 0, 0)
 _NAMES = ["a", "base", "name", "layer", "depth", "letter", "inner", "x_1", "_y", "a_name_that_is_rather_long"]
 _TEXTS = ["", "a", "**.mlp.*", "./a path/é “quoted”", "# no comment"]
-_NUMBERS = ["0", "3", "0.2", ".5", "1e-12", "2.5E+3", "20%", "0.01%"]
+_NUMBERS = ["0", "3", "0.2", ".5", "1e-12", "2.5E+3", "20%", "0.01%", "1e-5%"]
 _OPERATORS = ["+", "-", "*", "/", "^", "==", "!=", "<=", ">=", "<", ">", "and", "or"]
 
 names = st.sampled_from(_NAMES)
