@@ -123,6 +123,15 @@ def test_a_method_of_the_language_is_not_said_to_be_missing(recipe: str) -> None
     assert "There is no name" not in problem.message
 
 
+@pytest.mark.parametrize("item", ["let half = 0.5", "param half: Number = 0.5", "def half(x) = x / 2"])
+def test_a_name_that_is_written_too_late_is_written_earlier(item: str) -> None:
+    use = "merge c + half(a - c)" if item.startswith("def") else "merge c + half * (a - c)"
+    problem = told(f"{use} {item}")
+    assert (problem.slug, problem.fix) == ("unknown-name", item)
+    assert "further down" in problem.message
+    ml.compile(f"{problem.fix} {use}", **MODELS).plan()
+
+
 @pytest.mark.parametrize("name", ["base", "step"])
 def test_a_name_is_not_taken_for_one_that_is_hardly_like_it(name: str) -> None:
     problem = told(f"c + ({name} - c)")

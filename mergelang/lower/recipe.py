@@ -26,7 +26,7 @@ from mergelang.lower.world import World
 from mergelang.problem import Problem, nothing_at
 from mergelang.span import Span
 from mergelang.syntax import tree
-from mergelang.syntax.resolve import Words, names_written, unresolved
+from mergelang.syntax.resolve import Unresolved, Words, names_written, unresolved
 
 
 @dataclass(slots=True)
@@ -123,8 +123,20 @@ def _check_names(lowered: Lowered, module: tree.Module) -> None:
     for use in unresolved(module, words, lowered.scope.keys()):
         if word := word_needed(lowered.world, lowered.scope, module, use.name, use.span):
             raise word
+        if later := _written_later(module, use):
+            raise later
         raise unknown_name(lowered.world, dict.fromkeys(use.visible, ""), use.name, use.span, use.within)
     _check_outputs([item for item in module.items if isinstance(item, tree.Merge)])
+
+
+def _written_later(module: tree.Module, use: Unresolved) -> Problem | None:
+    """The Problem of a name that an item further down writes."""
+    named = (item for item in module.items if isinstance(item, tree.Let | tree.Def | tree.Knob))
+    item = next((item for item in named if item.name == use.name and item.span.start > use.span.start), None)
+    if item is None:
+        return None
+    message = f"`{use.name}` is written further down, and a name is written before it is used. Move its item up:"
+    return Problem("unknown-name", message, use.span, fix=item.span.text, also=(item.span,))
 
 
 def _check_outputs(merges: Sequence[tree.Merge]) -> None:
