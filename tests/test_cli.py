@@ -343,6 +343,10 @@ def test_what_reads_no_weights_needs_no_torch(command: str) -> None:
     assert "torch" not in imported(*command.split())
 
 
+def test_a_run_without_a_terminal_waits_for_no_bar(tmp_path: Path) -> None:
+    assert "rich" not in imported("run", "r.merge", "-o", str(tmp_path / "out"), "--json")
+
+
 def test_a_run_tells_what_is_wrong_with_a_recipe_before_it_imports_torch() -> None:
     assert "torch" not in imported("run", "missing.merge", "-o", "merged")
 

@@ -7,10 +7,6 @@ import os
 import time
 from typing import TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-from mergelang.escaped import escaped
 from mergelang.plan.model import GapUnit, Stage
 from mergelang.run.watch import Counter, Watcher
 
@@ -19,39 +15,11 @@ _REPORT_EVERY = 0.2  # seconds between two JSON lines about bytes
 
 def watcher_for(stream: TextIO, bytes_to_read: int) -> Watcher:
     """A bar where the stream is a terminal, else a watcher that says nothing."""
-    return ProgressBar(stream, bytes_to_read) if stream.isatty() else Counter()
+    if not stream.isatty():
+        return Counter()
+    from mergelang.run.progress_bar import ProgressBar  # takes a library that draws it
 
-
-class ProgressBar:
-    """One bar over all the bytes that the plan reads, with the sweep and the tensor at hand beside it."""
-
-    def __init__(self, stream: TextIO, bytes_to_read: int) -> None:
-        columns = (
-            TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=False),
-            TransferSpeedColumn(), TimeRemainingColumn(),
-            TextColumn("{task.fields[tensor]}", style="dim", markup=False),
-        )  # fmt: skip
-        self._progress = Progress(*columns, console=Console(file=stream), transient=True)
-        self._bar = self._progress.add_task("reading", total=bytes_to_read, tensor="")
-
-    def stage_started(self, number: int, stages: int, stage: Stage) -> None:
-        self._progress.start()
-        self._progress.update(self._bar, description=f"sweep {number} of {stages}" if stages > 1 else "merging")
-
-    def read(self, count: int) -> None:
-        self._progress.advance(self._bar, count)
-
-    def wrote(self, count: int) -> None:
-        return
-
-    def task_done(self, key: str) -> None:
-        self._progress.update(self._bar, tensor=escaped(key))
-
-    def met(self, tensor: str, unit: GapUnit, count: int) -> None:
-        return
-
-    def finished(self) -> None:
-        self._progress.stop()
+    return ProgressBar(stream, bytes_to_read)
 
 
 class JsonLines:

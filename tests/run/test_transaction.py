@@ -18,7 +18,8 @@ from mergelang.formats.open import open_source
 from mergelang.plan.model import Plan, PlannedFile, PlannedInput
 from mergelang.problem import Problem, nothing_at
 from mergelang.run.in_memory import run_in_memory
-from mergelang.run.progress import JsonLines, ProgressBar, watcher_for
+from mergelang.run.progress import JsonLines, watcher_for
+from mergelang.run.progress_bar import ProgressBar
 from mergelang.run.transaction import run_plan
 
 
