@@ -85,7 +85,7 @@ def _sides(lowered: Lowered, law: tree.Law, scope: dict[str, Value]) -> tuple[tu
     claim = law.claim
     maker = lowered.world.maker
     if not isinstance(claim, tree.Binary) or claim.op not in ("==", "<=", ">=", "<", ">"):
-        message = "A law compares two sides, with `==`, `<=` or `>=`."
+        message = "A law compares two sides, with `==`, `<=`, `>=`, `<` or `>`."
         raise maker.problem("law-needs-comparison", message, claim.span, f"{_side(claim)} == 0")
     left = _nodes(lowered, lower(lowered.world, scope, claim.left), claim.left)
     right = _nodes(lowered, lower(lowered.world, scope, claim.right), claim.right)
