@@ -7,10 +7,9 @@ from dataclasses import replace
 
 from mergelang.graph.node import Node
 from mergelang.graph.types import is_model
-from mergelang.lower import builtins, expressions, frames
+from mergelang.lower import builtins, expressions, frames, miscounted
 from mergelang.lower.blame import Called
 from mergelang.lower.coerce import fit as fit_to
-from mergelang.lower.miscounted import counted, option_for, too_few, too_many
 from mergelang.lower.near import did_you_mean, nearest
 from mergelang.lower.rewrite_text import without
 from mergelang.lower.values import Bound, Frame, Function, ListValue, Value, describe_value
@@ -51,13 +50,13 @@ def bind(world: World, scope: Scope, call: tree.Call, function: Function) -> dic
     for argument in call.arguments:
         if argument.name is None:
             if placed >= len(subjects):
-                raise too_many(world, scope, call, function, argument)
+                raise miscounted.too_many(world, scope, call, function, argument)
             name = subjects[placed].name
             placed += 1
         else:
             name = argument.name
             if name not in by_name:
-                raise unknown_option(world, call, argument, list(by_name), option_for(function, argument))
+                raise unknown_option(world, call, argument, list(by_name), miscounted.option_for(function, argument))
         if name in bound:
             raise given_twice(world, call, argument, name, function)
         items = argument.value.items if isinstance(argument.value, tree.ListOf) else ()
@@ -65,7 +64,7 @@ def bind(world: World, scope: Scope, call: tree.Call, function: Function) -> dic
         bound[name] = Bound(value, argument.value.span, tuple(item.span for item in items))
     missing = [param.name for param in subjects if param.name not in bound]
     if missing:
-        raise too_few(world, scope, call, function, missing)
+        raise miscounted.too_few(world, scope, call, function, missing)
     return bound
 
 
@@ -175,7 +174,7 @@ def apply_to(world: World, function: Function, values: list[Value], span: Span, 
     """The function of these values by place: how `fold` calls its step on its `items`."""
     subjects = [param for param in function.params if param.default is None]
     if len(subjects) != len(values):
-        message = f"`{function.name}` takes {counted(len(subjects))}, and here it is given {len(values)}."
+        message = f"`{function.name}` takes {miscounted.counted(len(subjects))}, and here it is given {len(values)}."
         step = f"let step(so_far, next) = (so_far + next) / 2 in fold(step, {items.text})"
         raise world.maker.problem("wrong-number", message, span, f"({step})")
     bound = {param.name: Bound(value, span) for param, value in zip(subjects, values, strict=True)}
