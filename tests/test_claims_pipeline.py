@@ -161,6 +161,14 @@ def test_integer_tensors_go_through_where_floats_are_left_out(text: str) -> None
     assert torch.equal(merged["layers.0.steps"], torch.arange(3))
 
 
+@pytest.mark.parametrize("number", ["rank(raw(origin), per = row)", "earlier(3, raw(origin), per = tensor)"])
+def test_ranks_and_places_need_tensors(number: str) -> None:
+    base, a, _ = toy.small()
+    with pytest.raises(ml.Problem) as caught:
+        ml.compile(f"merge base + (a - base) * {number}", base=base, a=a).plan()
+    assert caught.value.slug == "no-space"
+
+
 @pytest.mark.parametrize("scale", ["0.3", "tanh(raw(mean(abs(a - base), per = model)))"])
 @pytest.mark.parametrize("request_", [F64, F32], ids=["float64", "float32"])
 def test_a_scaled_change_is_0_exactly_where_there_is_none(scale: str, request_: Request) -> None:
