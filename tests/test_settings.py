@@ -37,6 +37,13 @@ def test_a_setting_of_the_wrong_type_is_marked_itself(declared: str, setting: Se
     assert (problem.place.source.name, problem.place.text, problem.fix) == ("<k>", shown, fix)
 
 
+def test_a_name_that_the_recipe_only_uses_is_set_beside_items_of_its_own() -> None:
+    named = compile_text(
+        "let k = 0.5 merge mean([a, base]) + k * (b - a)", "recipe", None, MODELS | {"base": Said("in/x")}
+    )
+    assert {one.ref for one in named.graph.inputs} == {"a", "b", "in/x"}
+
+
 def test_a_setting_of_no_name_is_told_which_there_are() -> None:
     problem = told("let k = 1 let m = 2 merge a + (b - a)", zz=3)
     assert (problem.slug, problem.fix) == ("unknown-setting", "leave `--set zz` out")

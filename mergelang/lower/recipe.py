@@ -65,7 +65,7 @@ def _given_names(lowered: Lowered, settings: Mapping[str, Setting], imported: se
             continue
         if uses_models(setting) and name not in used:
             lowered.left_over.append(name)
-        if not uses_models(setting) and (written or name not in used):
+        if not uses_models(setting) and name not in used:
             raise Problem(
                 "unknown-setting",
                 f"The recipe has no `let` or `param` called `{name}` to set.{_settable(name, written | imported)}",
