@@ -51,6 +51,7 @@ CHANGES = "let a = A - base\nlet b = B - base\nmerge "
         ("base + ties(elect = foo, [a, b])", "foo", '"sign"'),
         ("base + (if a then a else b)", "if a then a else b", "if raw(a) then a else b"),
         ("stack(ends = base, [a[0..1]])", "stack(ends = base, [a[0..1]])", "stack(ends = base, [(base + a)[0..1]])"),
+        ('base + (if one_of(["x", ["y"]], "x") == "x" then a else b)', '["x", ["y"]]', '["x"]'),
         ("delta(a) + base", "delta(a)", "a"),
         ("base + a[0..1]", "base + a[0..1]", "match layer { 0..1 => base + a, else => base }"),
         ('base + size(a, per = "row") * a', 'per = "row"', "per = row"),

@@ -26,8 +26,8 @@ def _word(a: Arguments, index: int, value: Value) -> str:
 
 
 def one_of(a: Arguments) -> Value:
-    """The text, if it is one of the choices. Raises Problem `unknown-choice`."""
-    choices, word = [str(choice) for choice in a.listed(0)], a.text(1)
+    """The text, if it is one of the choices. Raises Problem `unknown-choice` or `wrong-type`."""
+    choices, word = _choices(a), a.text(1)
     if word not in choices:
         option, shown = a.spans[1].text, ", ".join(f'"{choice}"' for choice in choices)
         is_ = (
@@ -39,3 +39,14 @@ def one_of(a: Arguments) -> Value:
         instead = f'"{nearest(word, choices) or choices[0]}"'
         raise a.problem("unknown-choice", message, a.spans[1], fix=instead)
     return word
+
+
+def _choices(a: Arguments) -> list[str]:
+    listed = a.listed(0)
+    texts = [choice for choice in listed if isinstance(choice, str)]
+    other = next((choice for choice in listed if not isinstance(choice, str)), None)
+    if other is not None:
+        message = f"The choices of `one_of` are texts in quotes, and one of these is {describe_value(other)}."
+        fix = ", ".join(f'"{text}"' for text in texts or [a.text(1)])
+        raise a.problem("wrong-type", message, a.spans[0], fix=f"[{fix}]")
+    return texts
