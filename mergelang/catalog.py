@@ -17,6 +17,8 @@ DTYPE_BITS = {
 # and the lengths that DoRA brings rows to.
 LEFT, RIGHT, LENGTHS = " left", " right", " lengths"
 PARTS = (LEFT, RIGHT, LENGTHS)
+# What factors are read as: rounded one by one to float32 they would make another change.
+FACTOR_DTYPE = "F64"
 
 # How PEFT names an adapter's tensors: what its wrappers put before the names of the model, and what ends the factors'.
 PREFIX = "base_model.model."

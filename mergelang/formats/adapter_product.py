@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mergelang.catalog import DTYPE_BITS
+from mergelang.catalog import DTYPE_BITS, FACTOR_DTYPE
 from mergelang.formats.adapter_names import Product
 from mergelang.formats.dtypes import to_float
 
 # Weights of a tile, as whole rows. It is always computed in full, so that its bits do not depend on what is asked for.
 TILE_WEIGHTS = 1 << 16
 ITEM_BYTES = 4
+FACTOR_BYTES = DTYPE_BITS[FACTOR_DTYPE] // 8
 
 
 def factors(product: Product, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,10 +40,10 @@ def fill(out: Tensor, start: int, product: Product, left: Tensor, right: Tensor)
 
 
 def fill_factor(out: Tensor, start: int, factor: Tensor, scale: float) -> None:
-    """Fills `out` (uint8) with the bytes from `start` on of a factor times `scale` in float32."""
-    first, last = start // ITEM_BYTES, -(-(start + out.numel()) // ITEM_BYTES)
-    raw = (factor.view(-1)[first:last] * scale).to(torch.float32).view(torch.uint8)
-    skipped = start - first * ITEM_BYTES
+    """Fills `out` (uint8) with the bytes from `start` on of a factor times `scale` in float64."""
+    first, last = start // FACTOR_BYTES, -(-(start + out.numel()) // FACTOR_BYTES)
+    raw = (factor.view(-1)[first:last] * scale).view(torch.uint8)
+    skipped = start - first * FACTOR_BYTES
     out.copy_(raw[skipped : skipped + out.numel()])
 
 

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mergelang.catalog import DTYPE_BITS, LEFT, LENGTHS, RIGHT, Checkpoint, FileInfo, TensorInfo
+from mergelang.catalog import DTYPE_BITS, FACTOR_DTYPE, LEFT, LENGTHS, RIGHT, Checkpoint, FileInfo, TensorInfo
 from mergelang.formats.adapter_config import CONFIG_NAME, read_adapter_config
 from mergelang.formats.adapter_names import Contents, Product, Shift, sort_tensors
 from mergelang.formats.damage import check_within, damaged, told_at
@@ -29,7 +29,8 @@ _KEPT_FACTORS = 4
 
 
 class AdapterSource:
-    """A Source whose tensors are made when they are asked for, in float32 and under the names of the model.
+    """A Source whose tensors are made when they are asked for, in float32 and under the names of the model, and their
+    factors in float64.
 
     `checkpoint.replaces` are those that stand for the model's own tensors; the others are changes. The factors stay
     in memory as they are stored, once read.
@@ -207,7 +208,11 @@ def _checkpoint(ref: str, folder: Path, contents: Contents, stored: FileSource) 
         **{name: (one.vector.shape, one.vector.offset) for name, one in contents.shifts.items()},
         **{name: (one.shape, one.offset) for name, one in contents.replaced.items()},
     }
-    tensors = {name: TensorInfo(name, shape, "F32", 0, offset) for name, (shape, offset) in sorted(held.items())}
+    wide = {name + side for name in contents.products for side in (LEFT, RIGHT)}
+    tensors = {
+        name: TensorInfo(name, shape, FACTOR_DTYPE if name in wide else "F32", 0, offset)
+        for name, (shape, offset) in sorted(held.items())
+    }
     per = {name: "column" if contents.products[name].transposed else "row" for name in contents.lengths}
     files = (*stored.checkpoint.files, _config_file(folder / CONFIG_NAME))
     ranks = {name: product.rank for name, product in contents.products.items()}

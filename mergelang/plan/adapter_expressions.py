@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mergelang.catalog import LEFT, LENGTHS, RIGHT
+from mergelang.catalog import FACTOR_DTYPE, LEFT, LENGTHS, RIGHT
 from mergelang.graph.node import Node
 from mergelang.graph.types import Grain
 from mergelang.plan.adapter_fit import REPLACED, SCALED_COLUMNS, SCALED_ROWS, UNTOUCHED
@@ -35,7 +35,7 @@ def factor_expression(table: Table, node: Node, name: str, space: Space) -> Expr
     key = space.keys[name]
     if key.part == UNTOUCHED:
         return table.number(0)
-    return table.leaf(node, name + (LEFT if node["side"] == "left" else RIGHT), key, "F32")
+    return table.leaf(node, name + (LEFT if node["side"] == "left" else RIGHT), key, FACTOR_DTYPE)
 
 
 def _rescaled(table: Table, model: Expression, change: Expression, lengths: Expression, grain: Grain) -> Expression:

@@ -131,7 +131,7 @@ def _precision(graph: Graph, inputs: Sequence[Checkpoint]) -> Precision:
     """F64 where an input has such weights, and where there is linear algebra: its errors grow with the condition."""
     ops = {node.op for node in in_order(graph.roots())}
     matrices = any("matrix" in OPS[op] and "moving" not in OPS[op] for op in ops)
-    return "F64" if matrices or any(info.dtype == "F64" for one in inputs for info in one.tensors.values()) else "F32"
+    return "F64" if matrices or any(info.dtype == "F64" for one in inputs for info in one.changed.values()) else "F32"
 
 
 def _planned_input(checkpoint: Checkpoint) -> PlannedInput:
