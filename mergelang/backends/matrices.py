@@ -104,17 +104,34 @@ def svd(out: Tensor, x: Tensor, *, cutoff: float) -> int:
     its largest entry, the first of equals, above 0: that fixes the signs. NaN and infinity in `x` make all of it NaN.
     Says how many singular values are 0.
     """
-    wide, height = x.double(), x.shape[0]
+    wide = x.double()
     if not torch.isfinite(wide).all():
         out.fill_(torch.nan)
         return 0
     left, values, right = torch.linalg.svd(wide, full_matrices=False)
+    return _put_svd(out, left, values, right.T, cutoff)
+
+
+def product_svd(out: Tensor, x: Tensor, y: Tensor, *, cutoff: float) -> int:
+    """What `svd` gives for the product of x [m, k] and y [k, n], with p = k: only a matrix [k, k] is decomposed."""
+    one, two = x.double(), y.double().T
+    if not (torch.isfinite(one).all() and torch.isfinite(two).all()):
+        out.fill_(torch.nan)
+        return 0
+    (left, one), (right, two) = torch.linalg.qr(one), torch.linalg.qr(two)
+    inner_left, values, inner_right = torch.linalg.svd(one @ two.T, full_matrices=False)
+    return _put_svd(out, left @ inner_left, values, right @ inner_right.T, cutoff)
+
+
+def _put_svd(out: Tensor, left: Tensor, values: Tensor, right: Tensor, cutoff: float) -> int:
+    """Puts U, S and V where they belong, their signs fixed and without what is cut off, of which it says how many."""
+    height = left.shape[0]
     kept = (values > cutoff * values[0]).double()
     signs = _signs(left) * kept
     torch.mul(left, signs, out=left)
     out[:height].copy_(left)
     out[height].copy_(values * kept)
-    out[height + 1 :].copy_(right.T * signs)
+    out[height + 1 :].copy_(right * signs)
     return int((kept == 0).sum())
 
 
@@ -217,6 +234,7 @@ MATRICES: dict[str, Matrices] = {
     "cumulate": cumulate,
     "rows": rows,
     "svd": svd,
+    "product_svd": product_svd,
     "eigen": eigen,
     "orthonormal": orthonormal,
     "solve": solve,

@@ -21,7 +21,7 @@ def adapter_expression(table: Table, node: Node, name: str, space: Space) -> Exp
     key = space.keys[name]
     if key.part == UNTOUCHED:
         return table.number(0)
-    change = table.leaf(node, name, key, "F32")
+    change = table.leaf(node, name, key, "F32", rank=key.rank)
     if key.part == REPLACED:
         return table.elementwise("sub", [change, table.of(node.args[0], name, space)])
     if key.part not in _SCALED:
@@ -36,6 +36,19 @@ def factor_expression(table: Table, node: Node, name: str, space: Space) -> Expr
     if key.part == UNTOUCHED:
         return table.number(0)
     return table.leaf(node, name + (LEFT if node["side"] == "left" else RIGHT), key, FACTOR_DTYPE)
+
+
+def factors_of_leaf(table: Table, change: Expression) -> tuple[Expression, Expression] | None:
+    """The two factors of a tensor that is read; None of one that is no product."""
+    held = dict(change.attrs)
+    if not (rank := int(held.get("rank", 0))):
+        return None
+    number, tensor = int(held["input"]), str(held["tensor"])
+
+    def side(ending: str, shape: tuple[int, int]) -> Expression:
+        return table.make("leaf", (), "block", shape=shape, input=number, tensor=tensor + ending, dtype=FACTOR_DTYPE)
+
+    return side(LEFT, (change.shape[0], rank)), side(RIGHT, (rank, change.shape[1]))
 
 
 def _rescaled(table: Table, model: Expression, change: Expression, lengths: Expression, grain: Grain) -> Expression:

@@ -1,8 +1,8 @@
 """Which tensors are alike: those of one class get the same program, so a model of 80 layers is planned as one of few.
 
 Two tensors are alike when every number that headers decide (depth, sizes, schedules), every choice of a match and
-every input's dtype is the same for both; where there is linear algebra, their shapes too. Where structure gives
-tensors other names, each is a class of its own.
+every input's dtype is the same for both; where there is linear algebra, their shapes and their adapters' ranks too.
+Where structure gives tensors other names, each is a class of its own.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ class Classes:
         dtypes = tuple(self._key_fact(node, name, "dtype") for node in telling.inputs)
         group = group_of("layer", name, space) if telling.by_layer else ""
         shapes = tuple(self._key_fact(node, name, "shape") for node in telling.inputs) if telling.matrices else ()
+        ranks = tuple(self._key_fact(node, name, "rank") for node in telling.choices) if telling.matrices else ()
         heads = tuple(self._heads(node, name) for node in telling.heads)
-        return (numbers, parts, arms, dtypes, group, shapes, heads)
+        return (numbers, parts, arms, dtypes, group, shapes, ranks, heads)
 
     def _number(self, node: Node, name: str, space: Space) -> object:
         # A number of another part of the graph, where this tensor was dropped, says nothing about it.

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from functools import cache
 
 from mergelang.catalog import Checkpoint, stored_bytes
+from mergelang.plan.expressions import DECOMPOSING
 from mergelang.plan.footprint import kept_leaves, leaves_of
 from mergelang.plan.grid import extent, grid_of
 from mergelang.plan.memory import memory_of
 from mergelang.plan.model import Costs, Leaf, Plan, Program, Task
 
-# Steps that take a matrix apart.
-DECOMPOSING = ("svd", "eigen", "solve", "orthonormal")
 # Steps that take more than one operation per weight, and how often clustering goes over its points, more or less.
 GROWING = (*DECOMPOSING, "product", "clusters")
 CLUSTER_ROUNDS = 10
@@ -97,6 +96,8 @@ def _flops(op: str, x: tuple[int, int], y: tuple[int, int] = (0, 0)) -> int:
         return 5 * CLUSTER_ROUNDS * x[0] * x[1] * y[1]
     if op == "orthonormal":
         return 4 * x[0] * x[1] * x[1]
+    if op == "product_svd":  # a basis of each side, and the inner vectors turned back by it
+        return 6 * (x[0] + y[1]) * x[1] ** 2 + 14 * x[1] ** 3
     least = min(x)
     if op == "solve" and x[0] == x[1]:  # by elimination, which nearly all square matrices allow
         return 2 * x[0] ** 3 + 2 * x[0] * x[0] * y[1]

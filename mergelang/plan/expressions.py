@@ -29,9 +29,11 @@ from mergelang.scalars import apply, as_float
 from mergelang.span import FileSpot
 from mergelang.span import Place as SourcePlace
 
-# Steps that take whole tensors as matrices; `rows` takes some out of a decomposition.
+# Steps that take whole tensors as matrices: some move them about (`rows` takes some out of a decomposition), some take
+# them apart.
 MOVES = ("transpose", "beside", "above", "leading", "arrange", "rows")
-MATRIX_STEPS = frozenset([*MOVES, "product", "cumulate", "svd", "eigen", "solve", "orthonormal", "clusters"])
+DECOMPOSING = ("svd", "product_svd", "eigen", "solve", "orthonormal")
+MATRIX_STEPS = frozenset([*MOVES, *DECOMPOSING, "product", "cumulate", "clusters"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,10 +150,10 @@ class Table:
         message = f"At {name} this number is larger than any that can be computed with."
         raise Problem("number-too-large", message, place, fix=fixes.held_below(place))
 
-    def leaf(self, node: Node, name: str, key: Key, dtype: str) -> Expression:
+    def leaf(self, node: Node, name: str, key: Key, dtype: str, **attrs: int) -> Expression:
         """A tensor of the input that the node opens."""
         number = int(str(node["index"]))
-        return self.make("leaf", (), "block", shape=view(key.shape), input=number, tensor=name, dtype=dtype)
+        return self.make("leaf", (), "block", shape=view(key.shape), input=number, tensor=name, dtype=dtype, **attrs)
 
     def _structural(self, node: Node, name: str, key: Key) -> Expression:
         if key.part < 0:

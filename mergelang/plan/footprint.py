@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mergelang.catalog import DTYPE_BITS
-from mergelang.plan.expressions import MATRIX_STEPS
+from mergelang.plan.expressions import MATRIX_STEPS, MOVES
 from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT, SAMPLE, WHOLE, extent
 from mergelang.plan.loops import most_kept
 from mergelang.plan.model import CHUNK, Kernels, Leaf, Phase, Program, Step, Store, Task
@@ -48,7 +48,7 @@ def block_bytes(program: Program, phase: Phase, shape: tuple[int, int], itemsize
 
 def matrix_bytes(step: Step, kinds: Sequence[str], itemsize: int) -> int:
     """Fresh bytes that a step of linear algebra takes beside its registers."""
-    if step.op not in ("svd", "eigen", "solve", "orthonormal", "product", "cumulate", "arrange", "clusters"):
+    if step.op not in MATRIX_STEPS or (step.op in MOVES and step.op != "arrange"):
         return 0
     shapes = [extent(kinds[register], 0, 0) for register in (step.out, *step.args)]
     if step.op == "arrange":  # sorted keys and their places
@@ -61,6 +61,9 @@ def matrix_bytes(step: Step, kinds: Sequence[str], itemsize: int) -> int:
         return 3 * 8 * math.prod(shapes[0])
     if step.op == "clusters":
         return CLUSTER_COPIES * copies
+    if step.op == "product_svd":  # bases of both sides, and what is turned back by them
+        sides, inner = shapes[1][0] + shapes[2][1], shapes[1][1]
+        return copies + 3 * 8 * sides * inner + _svd_bytes(inner, inner, inner)
     (rows, cols), least = shapes[1], min(shapes[1])
     factors = 8 * (rows + 1 + cols) * least
     return _svd_bytes(rows, cols, least) + (2 * copies + 2 * factors if step.op == "solve" else 0)

@@ -1,7 +1,8 @@
 """Operations on whole matrices as expressions of one tensor; what is zero by the headers stays zero, and costs nothing.
 
 The decomposition is one step, whose result has U, the singular values and V below each other; each of them is cut
-out of it, so that a recipe that uses all three works it out once.
+out of it, so that a recipe that uses all three works it out once. That of a product of narrow factors is as narrow,
+and stands beside zeros.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from mergelang.graph.node import Node
 from mergelang.plan.grid import extent
+from mergelang.plan.joined import leading, widened
 from mergelang.plan.kinds import KINDS
+from mergelang.plan.low_rank import factors_of
 from mergelang.plan.space import Space, view
 
 if TYPE_CHECKING:
@@ -37,6 +40,8 @@ def matrix_expression(table: Table, node: Node, name: str, space: Space) -> Expr
         if len(args) == 1:
             return args[0]
     dense = tuple(table.spread(arg, of, name, space) for arg, of in zip(args, matrices, strict=True))
+    if node.op == "leading":
+        return leading(table, dense[0], shape[1])
     if node.op in DECOMPOSED:
         return _decomposed(table, node, dense[0], kind, shape)
     if node.op in EIGEN:
@@ -82,7 +87,10 @@ def _empty(table: Table, node: Node, name: str) -> bool:
 
 def _decomposed(table: Table, node: Node, x: Expression, kind: str, shape: tuple[int, int]) -> Expression:
     rows, cols = x.shape
-    svd = table.make("svd", (x,), "block", shape=(rows + 1 + cols, min(rows, cols)), cutoff=_cutoff(node))
+    parts = factors_of(table, x) or (x,)
+    op, width = ("product_svd", parts[0].shape[1]) if len(parts) == 2 else ("svd", shape[1])
+    svd = table.make(op, parts, "block", shape=(rows + 1 + cols, width), cutoff=_cutoff(node))
     table.note_gap(svd, node)
     first = {"left_vectors": 0, "singular_values": rows, "right_vectors": rows + 1}[node.op]
-    return table.make("rows", (svd,), kind, shape=shape, first=first)
+    found = table.make("rows", (svd,), kind, shape=(shape[0], width), first=first)
+    return widened(table, found, shape[1])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from mergelang.catalog import stored_bytes
+from mergelang.plan.expressions import DECOMPOSING
 from mergelang.plan.footprint import (
     RAW_WIDTH,
     SCRATCH_NUMBERS,
@@ -176,7 +177,7 @@ def _task_need(plan: Plan, task: Task, piece_bytes: int, usual: int) -> tuple[in
 def _described(program: Program, task: Task) -> str:
     """The task's shape, with the statistic for which its tensor must be in memory as a whole, if there is one."""
     steps = [step for phase in program.phases for step in phase.steps]
-    ops = sorted({step.op for step in steps if is_gather(step.op) or step.op in ("svd", "eigen", "solve")})
+    ops = sorted({step.op for step in steps if is_gather(step.op) or step.op in DECOMPOSING})
     shape = " x ".join(map(str, task.shape)) or "one number"
     why = f" (`{ops[0]}`)" if ops and program.reach != "weight" else ""
     return f"of {shape}{why}"

@@ -54,8 +54,9 @@ class Step(Data, frozen=True):
     numbers, else 0) and `clamp` (args: x, low, high -> x between two numbers); on whole matrices `transpose`,
     `product`, `beside`, `above`, `leading`, `arrange` (args: keys, x -> the columns of x in ascending order of the
     keys), `clusters` (args: centres, x -> 1 where a column is in a cluster), `cumulate`, `svd` (attr cutoff: U, the
-    singular values and V below each other), `eigen` (the same: Q and the eigenvalues), `rows` (attr first: as many as
-    `out` has, from that one on) and `solve` (args: x, y; attr cutoff -> the smallest z for which x z is nearest to y).
+    singular values and V below each other), `product_svd` (args: x, y; the same for their product, as wide as x),
+    `eigen` (as `svd`: Q and the eigenvalues), `rows` (attr first: as many as `out` has, from that one on) and `solve`
+    (args: x, y; attr cutoff -> the smallest z for which x z is nearest to y).
     The attr `gap` has a step count how often it meets the plan's gap of that number.
     """
 

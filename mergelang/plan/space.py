@@ -13,13 +13,15 @@ from mergelang.layers import layer_map
 class Key:
     """One tensor of a space: its shape, the dtype it is stored in, and for a structural value where it comes from.
 
-    `part` is the argument of the structural node that holds it, under the name `name` there.
+    `part` is the argument of the structural node that holds it, under the name `name` there. `rank` is that of an
+    adapter's change which is a product of two factors.
     """
 
     shape: tuple[int, ...]
     dtype: str
     part: int = 0
     name: str = ""
+    rank: int = 0
 
     @property
     def is_float(self) -> bool:

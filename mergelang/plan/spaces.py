@@ -229,7 +229,8 @@ def _adapter(finder: _Finder, node: Node) -> Space:
     fault = misfit(adapter, model.keys, tied, finder.input_of(model), lambda: finder.place(node))
     if fault is not None:
         raise fault
-    keys = {n: Key(key.shape, key.dtype, part_of(adapter, n), n) for n, key in model.keys.items()}
+    ranks = adapter.ranks
+    keys = {n: Key(key.shape, key.dtype, part_of(adapter, n), n, ranks.get(n, 0)) for n, key in model.keys.items()}
     return Space(keys, frozenset(adapter.changed) & float_names(keys), model.layers)
 
 

@@ -1,0 +1,121 @@
+"""A matrix as a product of narrow factors, where it is known to be one: it is taken apart without being made.
+
+What an adapter changes is such a product, and so is what is summed, scaled, transposed and put together of such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from mergelang.plan.adapter_expressions import factors_of_leaf
+from mergelang.plan.joined import is_zeros, joined, leading, transposed, zeros
+
+if TYPE_CHECKING:
+    from mergelang.plan.expressions import Expression, Table
+
+# A matrix as a sum of products, of which each left factor has as many columns as its right one has rows.
+Products = list[tuple["Expression", "Expression"]]
+Change = Callable[["Expression", "Expression"], tuple["Expression", "Expression"]]
+
+# With factors that are less narrow there would be nothing to gain.
+NARROW = 2
+
+
+def factors_of(table: Table, x: Expression) -> tuple[Expression, Expression] | None:
+    """Matrices [m, k] and [k, n] whose product is x [m, n] with k at most half of m and n, or None."""
+    products = _products(table, x)
+    if not products:
+        return None
+    lefts, rights = zip(*products, strict=True)
+    return joined(table, "beside", lefts), joined(table, "above", rights)
+
+
+def _products(table: Table, x: Expression) -> Products | None:
+    """Products that add up to x, none where it is 0; None where none are known, or none that are narrow."""
+    found = [] if is_zeros(x) else _by_operation(table, x)
+    if found is None or NARROW * sum(left.shape[1] for left, _ in found) > min(x.shape):
+        return None
+    return found
+
+
+def _by_operation(table: Table, x: Expression) -> Products | None:
+    match x.op:
+        case "leaf":
+            factors = factors_of_leaf(table, x)
+            return [factors] if factors else None
+        case "product":
+            return [(x.args[0], x.args[1])]
+        case "transpose":
+            return _each(table, x.args[0], lambda left, right: (transposed(table, right), transposed(table, left)))
+        case "leading":
+            return _each(table, x.args[0], lambda left, right: (left, leading(table, right, x.shape[1])))
+        case "neg":
+            return _scaled(table, table.number(-1), x.args[0])
+        case "mul":
+            weight, of = sorted(x.args, key=lambda arg: arg.kind == "block")
+            return _scaled(table, weight, of)
+        case "div":
+            return _scaled(table, _inverse(table, x), x.args[0])
+        case "add" | "sub":
+            second = table.number(1 if x.op == "add" else -1)
+            return _sum([_products(table, x.args[0]), _scaled(table, second, x.args[1])])
+        case "sum":
+            return _sum([_scaled(table, weight, of) for weight, of in zip(x.args[::2], x.args[1::2], strict=True)])
+        case "beside" | "above":
+            return _sum(_placed(table, x))
+    return None
+
+
+def _each(table: Table, x: Expression, change: Change) -> Products | None:
+    found = _products(table, x)
+    return None if found is None else [change(left, right) for left, right in found]
+
+
+def _sum(parts: Sequence[Products | None]) -> Products | None:
+    known = [part for part in parts if part is not None]
+    return [product for part in known for product in part] if len(known) == len(parts) else None
+
+
+def _scaled(table: Table, weight: Expression, x: Expression) -> Products | None:
+    """x times a number, or times one for each row or column."""
+    if is_zeros(weight):
+        return []
+    if weight.kind == "block":
+        return None
+    if weight.kind == "column":
+        return _each(table, x, lambda left, right: (left, table.elementwise("mul", [weight, right])))
+    return _each(table, x, lambda left, right: (table.elementwise("mul", [weight, left]), right))
+
+
+def _inverse(table: Table, quotient: Expression) -> Expression:
+    """What the dividend is multiplied by: it counts where there is none in place of the quotient."""
+    found = table.elementwise("div", [table.number(1), quotient.args[1]])
+    if id(quotient) in table.gaps:
+        table.gaps.setdefault(id(found), table.gaps[id(quotient)])
+    return found
+
+
+def _placed(table: Table, whole: Expression) -> list[Products | None]:
+    """What stands beside or above each other in a matrix, each in its place and nothing else."""
+    sizes = [part.shape[1 if whole.op == "beside" else 0] for part in whole.args]
+    before = accumulate(sizes, initial=0)
+    return [
+        _in_place(table, whole.op, part, first, sum(sizes) - first - size)
+        for part, size, first in zip(whole.args, sizes, before, strict=False)
+    ]
+
+
+def _in_place(table: Table, op: str, x: Expression, before: int, behind: int) -> Products | None:
+    """x between so many columns or rows of zeros."""
+
+    def between(factor: Expression) -> Expression:
+        rows, cols = factor.shape
+        shapes = [(rows, count) if op == "beside" else (count, cols) for count in (before, behind)]
+        first, last = (zeros(table, "block", shape) for shape in shapes)
+        return joined(table, op, [first, factor, last])
+
+    if op == "beside":
+        return _each(table, x, lambda left, right: (left, between(right)))
+    return _each(table, x, lambda left, right: (between(left), right))
