@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -143,6 +145,15 @@ def test_a_sink_that_fails_gives_up_the_output() -> None:
     assert threading.active_count() == before
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Interrupts reach Python, also where whoever started the tests ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_the_run_within_a_second() -> None:
     models = [{f"t{number:03}": torch.ones(2_000_000, dtype=torch.bfloat16) for number in range(20)}] * 3
     plan = programs.weighted_sum(models)

@@ -277,7 +277,9 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(recipe, hom
 
 def test_an_interrupt_stops_within_two_seconds_and_says_how_to_go_on(home, whole, tmp_path) -> None:
     slow = (
-        "import sys, time, click.testing\n"
+        "import signal, sys, time, click.testing\n"
+        # Whoever started the tests may ignore interrupts, and a child would inherit that.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from mergelang.run import watch\n"
         "watch.Counter.task_done = lambda self, key: time.sleep(0.25)\n"
         "from mergelang.cli import main\n"
