@@ -76,6 +76,7 @@ class Checkpoint:
 
     `tensors` is sorted by name. `tied` maps a name that is stored nowhere (or stored again, byte for byte) to the
     canonical tensor it shares its weights with: a merge sees the canonical one only, and the output ties them again.
+    `unstored` are names that a loader may make of a stored tensor by itself, which only messages know.
     `config` is the parsed config.json, where there is one; `extras` are the further files of the folder (config,
     tokenizer) that an output carries over.
 
@@ -96,6 +97,7 @@ class Checkpoint:
     replaces: frozenset[str] = frozenset()
     lengths: dict[str, str] = field(default_factory=dict)
     ranks: dict[str, int] = field(default_factory=dict)
+    unstored: dict[str, str] = field(default_factory=dict)
 
     @property
     def changed(self) -> dict[str, TensorInfo]:

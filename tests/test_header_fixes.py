@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 from told import MODELS, WEIGHTS, marked, told
 
 import mergelang as ml
@@ -83,6 +86,29 @@ def test_a_tied_tensor_is_not_said_to_be_lacking() -> None:
     assert problem.slug == "tensors-differ"
     assert "lacks" not in problem.message
     assert "v, in `b` the same as u" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("recipe", "mark"),
+    [
+        ('drop("lm_head.*", base)', '"lm_head.*"'),
+        ('base + match name { "lm_head.weight" => 0, else => 0.5 } * (base - origin)', '"lm_head.weight"'),
+        ('base + select("lm_head.weight", base - origin)', '"lm_head.weight"'),
+    ],
+)
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_tied_head_goes_by_the_name_of_the_embedding(recipe: str, mark: str, stored: bool, tmp_path: Path) -> None:
+    embedding = {"embed_tokens.weight": torch.ones(3, 2), "layers.0.w": torch.ones(2)}
+    (tmp_path / "base").mkdir()
+    save_file(
+        embedding | ({"lm_head.weight": torch.ones(3, 2)} if stored else {}), tmp_path / "base" / "model.safetensors"
+    )
+    (tmp_path / "base" / "config.json").write_text('{"tie_word_embeddings": true}')
+    (tmp_path / "recipe.merge").write_text(f'let base = checkpoint("base")\nmerge {recipe}')
+    with pytest.raises(Problem) as caught:
+        ml.compile(tmp_path / "recipe.merge").plan()
+    assert (caught.value.slug, *marked(caught.value)) == ("matches-nothing", mark, '"embed_tokens.weight"')
+    assert "The config ties lm_head.weight to embed_tokens.weight" in caught.value.message
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from mergelang.formats.pickle_folder import PICKLED, pickled_weights
 from mergelang.formats.pickle_header import read_pickle_header, shared
 from mergelang.formats.quantized import refuse_quantized
 from mergelang.formats.shard_index import WeightFiles, find_weights
-from mergelang.formats.ties import stored_ties
+from mergelang.formats.ties import stored_ties, unstored_ties
 from mergelang.problem import Problem
 
 # What a model needs beside its weights; a README or a license belongs to the input alone.
@@ -47,6 +47,7 @@ def open_folder(ref: str, folder: Path) -> FileSource:
         tied,
         config,
         carried_names(folder),
+        unstored=unstored_ties(tensors, config),
     )
     return source_of(checkpoint, {name: tensors[name] for name in repeated}, headers)
 

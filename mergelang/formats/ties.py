@@ -11,10 +11,10 @@ EMBEDDINGS = (
     "shared.weight", "embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight",
     "tok_embeddings.weight", "tokens_embed.weight",
 )  # fmt: skip
-HEADS = (
+TRUE_HEADS = (
     "lm_head.weight", "embed_out.weight", "output.weight", "predictions.decoder.weight", "lm_head.decoder.weight",
-    "encoder.embed_tokens.weight", "decoder.embed_tokens.weight",
 )  # fmt: skip
+HEADS = (*TRUE_HEADS, "encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 
 
 def says_tied(config: Mapping[str, object] | None) -> bool:
@@ -44,6 +44,19 @@ def stored_ties(tensors: Mapping[str, TensorInfo], config: Mapping[str, object] 
     }
 
 
+def unstored_ties(names: Iterable[str], config: Mapping[str, object] | None) -> dict[str, str]:
+    """Maps names that a head may have to the embedding that it is, where the config ties them and no head is stored.
+
+    >>> unstored_ties(["model.embed_tokens.weight"], {"tie_word_embeddings": True})["lm_head.weight"]
+    'model.embed_tokens.weight'
+    """
+    stored = list(names)
+    canonical = canonical_name(name for name in stored if is_named(name, EMBEDDINGS))
+    if canonical is None or not says_tied(config) or any(is_named(name, TRUE_HEADS) for name in stored):
+        return {}
+    return dict.fromkeys(TRUE_HEADS, canonical)
+
+
 def tie_after(before: Mapping[str, tuple[int, ...]], after: Mapping[str, tuple[int, ...]]) -> bool | None:
     """Whether a model's head is its embedding, once a recipe has added a head or dropped it; None where it did neither.
 
@@ -63,8 +76,7 @@ def tie_after(before: Mapping[str, tuple[int, ...]], after: Mapping[str, tuple[i
 
 
 def _heads(shapes: Mapping[str, tuple[int, ...]]) -> set[tuple[int, ...]]:
-    """The shapes of the heads; a decoder's own embedding, which a tied model repeats too, is none."""
-    return {shape for name, shape in shapes.items() if is_named(name, HEADS) and not is_named(name, EMBEDDINGS)}
+    return {shape for name, shape in shapes.items() if is_named(name, TRUE_HEADS)}
 
 
 def canonical_name(names: Iterable[str]) -> str | None:

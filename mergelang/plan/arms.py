@@ -85,6 +85,10 @@ def check_pattern(pattern: str, space: Space, place: SourcePlace) -> None:
     if wider_pattern != pattern and any(matches(wider_pattern, name) for name in space.keys):
         message += " `*` stays between two dots of a name; `**` crosses them."
         raise Problem("matches-nothing", message, place, fix=f'"{wider_pattern}"')
+    tied = next((name for name in space.tied if matches(pattern, name)), None)
+    if tied is not None:
+        message += f" The config ties {tied} to {space.tied[tied]}: they are one tensor, which goes by the latter name."
+        raise Problem("matches-nothing", message, place, fix=f'"{space.tied[tied]}"')
     near = near_names(pattern, list(space.keys))
     hint = f" Among its names are: {', '.join(near)}." if near else ""
     fix = f'"{near_pattern(pattern, space.keys)}"'

@@ -45,6 +45,7 @@ class Space:
     layers: dict[str, tuple[str, int, int] | None] = field(default_factory=dict)
     matrix: bool = False  # made by linear algebra, or in part: its tensors have rows and columns only
     heads: Heads | None = None  # as the config says that goes with the tensors
+    tied: dict[str, str] = field(default_factory=dict)  # further names, and the tensors that each is one with
 
 
 def space_of(keys: dict[str, Key], support: frozenset[str] | None = None, matrix: bool = False) -> Space:

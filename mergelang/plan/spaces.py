@@ -53,14 +53,17 @@ class _Finder:
     _opened: dict[tuple[tuple[str, Key], ...], Space] = field(default_factory=dict)
 
     def find(self, node: Node) -> Space | None:
-        """The node's space. What structure makes of tensors has the heads that its parts had; factors have none."""
+        """The node's space. What structure makes of tensors has the heads and ties of its parts; factors have none."""
         if dict(node.attrs).get("per") == "head":
             check_heads(_need(self, node, -1), lambda: narrowed(self.place(node), "per = head"))
         space = self._found(node)
-        if space is None or space.matrix or space.heads is not None:
+        if space is None or space.matrix:
             return space
-        heads = next((one.heads for arg in node.args if (one := self.found[arg.id]) is not None and one.heads), None)
-        return space if heads is None else replace(space, heads=heads)
+        parts = [one for arg in node.args if (one := self.found[arg.id]) is not None]
+        heads = space.heads or next((one.heads for one in parts if one.heads), None)
+        tied = space.tied or {name: u for one in parts for name, u in one.tied.items() if u in space.keys}
+        unchanged = heads == space.heads and tied == space.tied
+        return space if unchanged else replace(space, heads=heads, tied=tied)
 
     def _found(self, node: Node) -> Space | None:
         handler = _HANDLERS.get(node.op)
@@ -144,11 +147,6 @@ class _Finder:
         node = self.opening(space)
         return self.graph.inputs[int(str(node["index"]))].ref if node else ""
 
-    def ties_of(self, space: Space) -> dict[str, str]:
-        """The tied names of the model that first has this space, each with the name it stands for."""
-        node = self.opening(space)
-        return dict(self.inputs[int(str(node["index"]))].tied) if node else {}
-
     def opening(self, space: Space) -> Node | None:
         """The node that opens the input which first has this space."""
         ids = {node_id for node_id, other in self.found.items() if other is space}
@@ -179,8 +177,7 @@ def _check_shapes(left: Space, right: Space, grain: Grain, node: Node, finder: _
     ):
         names = finder.input_of(left), finder.input_of(right)
         # Only a fault asks for the place: it is found on the graph as written, and what passes make may have none.
-        ties = finder.ties_of(left), finder.ties_of(right)
-        raise mismatch(_shapes(left), _shapes(right), *names, finder.place(node), ties)
+        raise mismatch(_shapes(left), _shapes(right), *names, finder.place(node), (left.tied, right.tied))
 
 
 def _check_dtypes(left: Space, right: Space, node: Node, finder: _Finder) -> None:
@@ -216,7 +213,8 @@ def _shapes(space: Space) -> dict[str, tuple[int, ...]]:
 def _input(finder: _Finder, node: Node) -> Space:
     checkpoint = finder.inputs[int(str(node["index"]))]
     keys = {name: Key(info.shape, info.dtype, name=name) for name, info in checkpoint.tensors.items()}
-    return replace(finder.opened(keys), heads=heads_of(checkpoint.config))
+    tied = {**checkpoint.unstored, **checkpoint.tied}
+    return replace(finder.opened(keys), heads=heads_of(checkpoint.config), tied=tied)
 
 
 def _adapter(finder: _Finder, node: Node) -> Space:
