@@ -219,6 +219,12 @@ def test_what_a_plan_has_settled_cannot_be_changed(tmp_path: Path) -> None:
     assert "--set and --dtype can be given only when it is made" in result.stderr
 
 
+def test_a_single_file_has_no_shards(tmp_path: Path) -> None:
+    told = call("run", "r.merge", "-o", tmp_path / "x.safetensors", "--shard-size", "1MB", code=2).stderr
+    assert "── nothing-to-shard" in told and f"-o {tmp_path / 'x'}\n" in told
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("size", ["much", "2 parsecs", "-1", "0"])
 def test_a_size_that_is_none_is_refused(size: str) -> None:
     assert "is no size" in call("run", "r.merge", "-o", "out", "--memory", size, code=2).stderr

@@ -61,13 +61,17 @@ def run(
             # Only now, since it takes torch: what is wrong with a recipe is told at once.
             from mergelang.formats.shards import DEFAULT_SHARD_BYTES
             from mergelang.run.record import Asked
+            from mergelang.run.targets import check_shards
             from mergelang.run.transaction import run_plan
+        place = nothing_at(f"-o {out}")
+        if shard_size:
+            check_shards(plan, out, place)
         asked = Asked(settings, str(given["dtype"]) if given.get("dtype") else None)
         held_to = None if no_lock else lock or _lock_of(recipe)
         with _interruptible(out):
             report = run_plan(
                 plan, out, shard_bytes=shard_size or DEFAULT_SHARD_BYTES, watch=_watcher(plan, as_json, quiet),
-                place=nothing_at(f"-o {out}"), recipe_name=Path(recipe).name, asked=asked,
+                place=place, recipe_name=Path(recipe).name, asked=asked,
                 resume=resume, lock=held_to,
             )  # fmt: skip
     except Problem as problem:

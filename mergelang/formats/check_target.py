@@ -74,20 +74,32 @@ def _is_input(target: Path, checkpoint: Checkpoint, place: Place) -> Problem:
 
 def _outside(target: Path, checkpoint: Checkpoint) -> Path:
     """A path like the target beside the input folder instead of in it."""
-    folder = Path(os.path.realpath(checkpoint.path))
-    inside = checkpoint.kind == "folder" and Path(os.path.realpath(target)).is_relative_to(folder)
-    return folder.with_name(f"{folder.name}-merged") if inside else target
+    folder, wanted = Path(os.path.realpath(checkpoint.path)), _inside(target)
+    owned = checkpoint.kind == "folder" and Path(os.path.realpath(wanted)).is_relative_to(folder)
+    return folder.with_name(f"{folder.name}-merged") if owned else wanted
+
+
+def _is_around(target: Path) -> bool:
+    """True if the target is the current folder or holds it, as `.` and `..` do."""
+    return Path.cwd().is_relative_to(os.path.realpath(target))
+
+
+def _inside(target: Path) -> Path:
+    """The target, or a new name in the current folder where the target holds that."""
+    return Path.cwd() / "merged" if _is_around(target) else target
 
 
 def _check_free(target: Path, place: Place) -> None:
     if os.path.lexists(target):
         message = f"The output {target} exists already; nothing is ever written over."
-        remove = f"rm -r {shlex.quote(str(target))}"
-        fix = f"give another name, for example {_free_name(target)}, or remove it first: {remove}"
+        remove = "" if _is_around(target) else f", or remove it first: rm -r {shlex.quote(str(target))}"
+        fix = f"give another name, for example {_free_name(_inside(target))}{remove}"
         raise Problem("output-exists", message, place, fix=fix)
 
 
 def _free_name(target: Path) -> str:
+    if not os.path.lexists(target):
+        return shlex.quote(str(target))
     for number in range(2, 1000):
         other = target.with_name(f"{target.stem}-{number}{target.suffix}")
         if not os.path.lexists(other):

@@ -61,6 +61,19 @@ def check_name(out: Path, place: Place) -> None:
         raise Problem("output-kind", message, place, fix=f"-o {shlex.quote(str(out.with_suffix('.safetensors')))}")
 
 
+def check_shards(plan: Plan, out: Path, place: Place) -> None:
+    """Raises `nothing-to-shard` where a most for the size of weight files is given and only single files are made."""
+    if is_file(out):
+        message = f"--shard-size says how large the weight files of a folder are, and {out} is one file."
+        fix = f"leave --shard-size out, or write a folder: -o {shlex.quote(str(out.with_suffix('')))}"
+        raise Problem("nothing-to-shard", message, place, fix=fix)
+    if all(output.adapter is not None for output in plan.outputs):
+        message = (
+            f"--shard-size says how large the weight files of a model are, and an adapter has one, {WEIGHTS_NAME}."
+        )
+        raise Problem("nothing-to-shard", message, place, fix="leave --shard-size out")
+
+
 def check_targets(plan: Plan, out: Path, inputs: Sequence[Checkpoint], place: Place) -> None:
     """Passes if all outputs can be written to `out`; raises the Problems of `check_target`."""
     check_name(out, place)

@@ -79,6 +79,18 @@ def test_what_exists_is_never_written_over(tmp_path, model):
     assert "file-2.safetensors" in fix
 
 
+def test_the_folder_that_one_stands_in_is_not_to_be_removed(tmp_path, model, monkeypatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    for name in (".", "..", tmp_path / "work"):
+        assert fault_of(check_target, name, [], 1, PLACE).fix == (
+            f"give another name, for example {tmp_path}/work/merged"
+        )
+    assert fault_of(check_target, "..", [model], 1, PLACE).fix.endswith("work/merged")
+    monkeypatch.chdir(tmp_path / "in")
+    assert fault_of(check_target, "..", [model], 1, PLACE).fix.endswith(f"{tmp_path}/in-merged")
+
+
 def test_the_folder_around_the_output_must_be_there(tmp_path, model):
     (tmp_path / "file").write_text("")
     assert slug_of(tmp_path / "no" / "out", [model]) == "no-folder"
