@@ -28,7 +28,7 @@ Reshape = Callable[[Node], Node]
 BASE, A, B, SCORES, ADAPTER = range(5)
 PATTERNS = ("**.w", "**.b", "*", "layers.0.*", "layers.1.**", "blocks.0.**", "head", "**")
 PLACE = nothing_at("strategy")
-REACHES = tuple(grain.word for grain in reversed(Grain) if grain != Grain.WEIGHT)
+REACHES = (*(grain.word for grain in reversed(Grain) if grain != Grain.WEIGHT), "chunk")
 
 
 @dataclass
@@ -197,8 +197,22 @@ class Builder:
     def centred(self, deep: int) -> Node:
         """A Delta less its mean over some reach."""
         change, per = self.delta(deep - 1), self.reach()
-        mean = self.add("div", self.add("total", change, per=per), self.add("size", change, per=per))
+        chunks = self.chunks(per)
+        mean = self.add("div", self.add("total", *chunks, change, per=per), self.size(chunks, change, per))
         return self.add("sub", change, mean)
+
+    def chunks(self, per: str) -> list[Node]:
+        """How many chunks there are, where the reach is one."""
+        if per != "chunk":
+            return []
+        several = self.add("add", self.graph.constant(1), self.add("mul", self.constant(0, 24), self.add("depth")))
+        return [self.pick(lambda: self.graph.constant(3), lambda: several, lambda: self.add("abs", self.number(1)))]
+
+    def size(self, chunks: list[Node], subject: Node, per: str) -> Node:
+        if not chunks:
+            return self.add("size", subject, per=per)
+        everywhere = self.add("earlier", self.add("size", subject, per="tensor"), subject)
+        return self.add("total", *chunks, everywhere, per=per)
 
     def with_bound(self, deep: int) -> tuple[Node, Node]:
         """A Delta and a statistic of it."""
@@ -270,8 +284,9 @@ class Builder:
 
     def ranked(self, deep: int) -> Node:
         """Each weight's place among its fellows, as a share."""
-        change, per = self.delta(deep - 1), self.one_of("row", "column", "tensor")
-        return self.add("div", self.add("rank", change, per=per), self.add("size", change, per=per))
+        change, per = self.delta(deep - 1), self.one_of("row", "column", "tensor", "chunk")
+        chunks = self.chunks(per)
+        return self.add("div", self.add("rank", *chunks, change, per=per), self.size(chunks, change, per))
 
     # ---- Numbers and statistics
 
@@ -316,13 +331,14 @@ class Builder:
         return self.add("raw", self.statistic(fine, self.one_of(*coarser)) if coarser else fine)
 
     def statistic(self, subject: Node, per: str) -> Node:
-        op = self.one_of("total", "smallest", "largest", "order")
+        op, chunks = self.one_of("total", "smallest", "largest", "order"), self.chunks(per)
         if op != "order":
-            return self.add(op, subject, per=per)
+            return self.add(op, *chunks, subject, per=per)
         share = self.constant(0, 9)
-        if per in ("tensor", "row") and self.draw(st.booleans()):
+        if per in ("tensor", "row", "chunk") and self.draw(st.booleans()):
             share = self.add("depth")
-        return self.add("order", self.add("mul", share, self.add("size", subject, per=per)), subject, per=per)
+        place = self.add("mul", share, self.size(chunks, subject, per))
+        return self.add("order", place, *chunks, subject, per=per)
 
     # ---- choices
 

@@ -43,6 +43,8 @@ from oracle_lines import (
     STATISTICS,
     STRUCTURE,
     NoMeaning,
+    cut_in_chunks,
+    in_chunk,
     natural,
     number,
     shaken,
@@ -267,9 +269,24 @@ def _union_of_supports(node: Node, args: list[Result]) -> frozenset[str]:
 
 
 def _ranking(run: Run, node: Node, space: Space) -> Evaluated:
-    subject = seen(run, node.args[0], space)
+    subject = seen(run, node.args[-1], space)
+    if node["per"] == "chunk":
+        return _per_chunk(run, node, space, subject)
     ranked = {name: x for name, x in subject.values.items() if x.is_floating_point()}
     return subject.values | {name: RANKING[node.op](node, x) for name, x in ranked.items()}, subject.support
+
+
+def _per_chunk(run: Run, node: Node, space: Space, subject: Result) -> Evaluated:
+    """What is found in each chunk by itself, at all its weights."""
+    *places, counts = (seen(run, arg, space).values for arg in node.args[:-1])
+    values = dict(subject.values)
+    for name, x in values.items():
+        if x.is_floating_point() and x.numel():
+            wanted = torch.broadcast_to(places[0][name] if places else zero(), x.shape)
+            parts = cut_in_chunks(float(counts[name]), torch.stack([x.flatten(), wanted.flatten()]))
+            found = [in_chunk(node.op, part[:1], part[1:, :1]).expand(1, part.shape[1]) for part in parts]
+            values[name] = torch.cat(found, dim=1).reshape(x.shape)
+    return values, subject.support
 
 
 def _untouched(of: Result) -> Values:
@@ -300,6 +317,8 @@ def _placed(run: Run, node: Node, space: Space) -> Evaluated:
 
 def _statistic(run: Run, node: Node, space: Space) -> Evaluated:
     subject = seen(run, node.args[-1], space)
+    if node["per"] == "chunk":
+        return _per_chunk(run, node, space, subject)
     ranks = seen(run, node.args[0], space).values if len(node.args) == 2 else None
     reach = Grain[str(node["per"]).upper()]
     counts = subject.support if reach < Grain.TENSOR else subject.values.keys()

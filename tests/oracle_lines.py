@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
+from math import ceil, floor, prod
 from typing import Any
 
 import torch
@@ -125,6 +125,19 @@ def _rank(node: Node, x: Tensor) -> Tensor:
     lines = {"row": x, "column": x.T, "tensor": x.reshape(1, -1)}[str(node["per"])]
     ranks = lines.argsort(dim=1, stable=True).argsort(dim=1, stable=True).double()
     return ranks.T if node["per"] == "column" else ranks.reshape(x.shape)
+
+
+def cut_in_chunks(count: float, x: Tensor) -> tuple[Tensor, ...]:
+    """The columns in so many stretches of one length, rounded up, but for the last."""
+    length = ceil(x.shape[1] / max(1, floor(count)))
+    return x.split(length, dim=1)
+
+
+def in_chunk(op: str, row: Tensor, rank: Tensor) -> Tensor:
+    """What one chunk's weights give: one value, or for ranks one for each of them."""
+    if op == "rank":
+        return row.argsort(dim=1, stable=True).argsort(dim=1, stable=True).double()
+    return STATISTICS[op](row, rank).reshape(1, 1)
 
 
 RANKING: dict[str, Callable[[Node, Tensor], Tensor]] = {"rank": _rank}

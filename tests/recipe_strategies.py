@@ -16,7 +16,7 @@ Way = Callable[[], str]
 # No two of these fit the same tensor, so every arm of a match is reached.
 PATTERNS = ('"layers.*.w"', '"layers.*.b"', '"norm"', '"head"')
 SHARES = ("0", "0.25", "50%", "0.7", "1", "1.5")
-REACHES = ("row", "column", "tensor", "layer", "model")
+REACHES = ("row", "column", "chunk(3)", "tensor", "layer", "model")
 
 
 @dataclass

@@ -39,6 +39,7 @@ RECIPES = {
         let some = select("model.layers.**", math)
         merge base + truncate(9, some) + product(product(raw(code), transpose(polar(some))), chat)""",
     "ranks per row and chances": "merge della(density = 40%, [math, code]) + base",
+    "chunks": "merge della(per = chunk(5), density = 40%, [math, code]) + norm(per = chunk(1000000), code) + base",
 }
 BUDGETS = {"usual": 1 << 30, "scarce": 1}
 RANKS = "merge base + rank(per = tensor, math) / size(per = tensor, math) * math"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mergelang import scalars
 from mergelang.backends import kernels
+from mergelang.backends.chunks import per_chunk
 from mergelang.backends.cut import upto_cut
 from mergelang.backends.frame import Action, Frame, Operand
 from mergelang.backends.fused import FUSED
@@ -97,7 +98,7 @@ class Binder:
         if step.op in FUSED:
             return [_call(FUSED[step.op], self._operands(step.out, *step.args))]
         if step.op == "earlier":
-            return [_earlier(self.shaped(step.out), step.args[0])]
+            return [_earlier(self.shaped(step.out), self._exactly(step.args[0]))]
         if step.op in ("sum", "combine"):
             return self._sum(step)
         if step.op == "anchored":
@@ -212,11 +213,20 @@ class Binder:
         if line == "head":
             heads, side = int(step.attrs["heads"]), str(step.attrs["side"])
             return _call(partial(per_head, gather=name, count=heads, side=side), operands)
+        if line == "chunk":
+            return _chunked(name, self._exactly(step.args[-2]), [*operands[:-2], operands[-1]])
         if line == "tensor":
             operands = [_as_row(operands[0]), *operands[1:-1], _as_row(operands[-1])]
             line = "row"
         call, dim = GATHERS[name], {"row": 1, "column": 0}[line]
         return lambda frame: call(*(operand(frame) for operand in operands), dim=dim)
+
+    def _exactly(self, register: int) -> Callable[[Frame], float]:
+        """The number in a register, which a scalar's has whatever the working precision."""
+        if self.kind(register) == "scalar":
+            return lambda frame: frame.numbers[register]
+        shaped = self.shaped(register)
+        return lambda frame: float(shaped(frame))
 
     def _chance(self, step: Step) -> Action:
         out, probability = self.shaped(step.out), self.shaped(step.args[0])
@@ -316,12 +326,16 @@ def _first_two(out: Operand, x: Operand, y: Operand, first: int, second: int, st
     return run
 
 
-def _earlier(out: Operand, number: int) -> Action:
-    """1 for the weights whose places are below the number, counted exactly whatever the working precision."""
+def _chunked(gather: str, count: Callable[[Frame], float], operands: Sequence[Operand]) -> Action:
+    return lambda frame: per_chunk(*[operand(frame) for operand in operands], gather=gather, count=count(frame))
+
+
+def _earlier(out: Operand, number: Callable[[Frame], float]) -> Action:
+    """1 for the weights whose places are below the number."""
 
     def run(frame: Frame) -> None:
         block = out(frame).view(-1)
-        left = min(max(frame.numbers[number] - frame.start, 0.0), float(block.numel()))
+        left = min(max(number(frame) - frame.start, 0.0), float(block.numel()))
         first = math.ceil(left)
         block[:first].fill_(1)
         block[first:].zero_()

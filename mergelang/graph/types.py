@@ -31,9 +31,14 @@ class Grain(IntEnum):
         return self.name.lower()
 
 
+# Reaches that are no grain: which weights are a head's or a chunk's differs from tensor to tensor, and their values
+# stand at every weight.
+WITHIN = ("head", "chunk")
+
+
 def reach_of(per: str) -> Grain:
-    """The grain that has one value for each reach of this name. Heads are no grain: they lie within a tensor."""
-    return Grain.TENSOR if per == "head" else Grain[per.upper()]
+    """The grain that has one value for each reach of this name; what lies within a tensor is no coarser than one."""
+    return Grain.TENSOR if per in WITHIN else Grain[per.upper()]
 
 
 def join(*grains: Grain) -> Grain:

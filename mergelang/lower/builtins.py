@@ -92,7 +92,7 @@ def _with_as_many(world: World, call_: tree.Call, names: list[str]) -> str:
         return f"{call_.function}([{', '.join(value.span.text for value in given)}])"
     of = {
         "path": '"path/to/model"', "pattern": '"**.mlp.**"', "old": '"model.*"', "new": '"*"', "choices": '["a", "b"]',
-        "text": '"a"', "share": "50%", "place": "0", "shape": "[8]", "start": "0", "step": "average",
+        "text": '"a"', "share": "50%", "place": "0", "count": "8", "shape": "[8]", "start": "0", "step": "average",
         "keys": f"norm(per = column, {examples.of('Delta')})",
         "list": examples.of("Delta", 1), "pieces": f"[{examples.tuned()}[0..2]]",
     }  # fmt: skip
@@ -136,9 +136,10 @@ FUNCTIONS: dict[str, Primitive] = {
     "mean": Primitive("x", ("per",), statistics.mean, "across a list; with `per`, within a model"),
     "smallest": Primitive("x", ("per",), statistics.statistic("smallest"), "the smallest value within the reach"),
     "largest": Primitive("x", ("per",), statistics.statistic("largest"), "the largest value within the reach"),
-    "size": Primitive("x", ("per",), statistics.statistic("size"), "how many values the reach holds"),
+    "size": Primitive("x", ("per",), statistics.size, "how many values the reach holds"),
     "rank": Primitive("x", ("per",), statistics.statistic("rank"), "each value's place from 0 in ascending order"),
     "order": Primitive("place x", ("per",), statistics.order, "the value at that place, from 0, in ascending order"),
+    "chunk": Primitive("count", (), statistics.chunk, "a reach, one value for each of so many chunks of a tensor"),
     "chance": Primitive("share x", ("seed",), draws.chance, "1 with that chance for each weight of x, else 0"),
     "uniform": Primitive("x", ("seed",), draws.uniform, "a random number from 0 up to 1 for each weight of x"),
     "zeros": Primitive("shape x", (), draws.zeros, "0 under the names of x, in a shape of its own"),

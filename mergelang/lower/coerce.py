@@ -21,6 +21,8 @@ TYPE_NAMES = (
     "Model", "Delta", "Field", "Number", "Frame", "Share", "Positive", "Text", "Truth", "Scope", "Function",
 )  # fmt: skip
 SCOPE_WORDS = ("row", "column", "head", "tensor", "layer", "model")
+# How each reach is written; one that is called, with an example.
+REACHES = {word: word for word in SCOPE_WORDS} | {"chunk": "chunk(8)"}
 
 
 def check_type_name(maker: Maker, declared: tree.TypeName) -> None:
@@ -48,7 +50,7 @@ def _fit(maker: Maker, value: Value, name: str, depth: int, span: Span, what: st
         message = f"{what} needs {_article(name)}, and this is {describe_value(value)}."
         raise maker.problem("wrong-type", message, span, instead(maker.examples, value, name, span.text))
     if isinstance(value, Node):
-        return _fit_node(maker, value, name, span, what)
+        return fit_node(maker, value, name, span, what)
     if _fits_word(value, name):
         return value
     raise _wrong(maker, value, name, span, what)
@@ -69,7 +71,8 @@ def _fits_word(value: Value, name: str) -> bool:
     return False
 
 
-def _fit_node(maker: Maker, node: Node, name: str, span: Span, what: str) -> Value:
+def fit_node(maker: Maker, node: Node, name: str, span: Span, what: str) -> Value:
+    """The node as the type of that name takes it. Raises a Problem that says what is needed at `what`."""
     match name:
         case "Scope" if node.op == "layer":  # `layer` is both a Number and a reach; the declared type decides
             return ScopeWord("layer")
@@ -164,5 +167,5 @@ def _article(name: str) -> str:
         case "Truth":
             return "a Truth (`true` or `false`)"
         case "Scope":
-            return "a Scope (row, column, tensor, layer or model)"
+            return f"a Scope ({', '.join(REACHES.values())})"
     return f"a {name}"

@@ -52,7 +52,9 @@ class Maker:
             return self.graph.add(op, *args, at=self.place(span), **attrs)
         except IllTyped as fault:
             where = parts[-1] if parts and fault.slug == "zero-divisor" and in_library(self.calls, span) else span
-            fix = remedy(fault.slug, IllMatched(op, args, parts or (span,), span, self.examples))
+            # How many chunks there are stands within `per`, and is no part of its own.
+            subjects = [*args[:-2], args[-1]] if attrs.get("per") == "chunk" else args
+            fix = remedy(fault.slug, IllMatched(op, subjects, parts or (span,), span, self.examples))
             raise self.problem(fault.slug, fault.message, where, fix) from None
 
     def limit(self, node: Node, type_name: str, span: Span, what: str) -> None:

@@ -9,6 +9,7 @@ from mergelang.graph.node import Node, constant_value
 from mergelang.graph.types import is_plain
 from mergelang.lower import builtins, calls, frames
 from mergelang.lower.arms import check_arms
+from mergelang.lower.coerce import REACHES
 from mergelang.lower.near import nearest
 from mergelang.lower.rewrite_text import atom
 from mergelang.lower.values import Frame, Function, ListValue, ScopeWord, Value, describe_value
@@ -121,6 +122,9 @@ def _written_before(name: str, kind: str) -> str:
 
 def _bare_method(world: World, name: str, span: Span) -> Exception:
     shape = builtins.FUNCTIONS[name].shape.replace(" ", ", ")
+    if name in REACHES:
+        message = f"`{name}` alone does not say how many a tensor has; `{REACHES[name]}` does."
+        return world.maker.problem("chunks-not-known", message, span, REACHES[name])
     message = f"`{name}` is a method of the language itself: it is called, and is no value or text."
     fix = f'{name}({shape})\n"{name}"\nlet step(so_far, next) = {name}(so_far, next) in fold(step, items)'
     return world.maker.problem(
@@ -191,9 +195,7 @@ def _apply(world: World, expr: tree.Binary, left: Value, right: Value) -> Value:
 
 
 def _word(value: Value) -> object:
-    if isinstance(value, ScopeWord):
-        return value.word
-    return "layer" if isinstance(value, Node) and value.op == "layer" else value
+    return ScopeWord("layer") if isinstance(value, Node) and value.op == "layer" else value
 
 
 def _truth(world: World, expr: tree.Binary, left: bool, right: Value) -> bool:

@@ -112,7 +112,9 @@ _HEADER_ONLY = (
 
 def _keeps_linear(node: Node, inside: Sequence[bool]) -> bool:
     match node.op:
-        case "neg" | "total" | "layer_slice" | "select" | "drop" | "rename" | "transpose" | "cumulate":
+        case "total":
+            return not any(inside[:-1])
+        case "neg" | "layer_slice" | "select" | "drop" | "rename" | "transpose" | "cumulate":
             return True
         case "leading":
             return not inside[0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mergelang.graph.node import Node
 from mergelang.graph.types import is_delta, is_model, is_plain
 from mergelang.lower import expressions
-from mergelang.lower.coerce import SCOPE_WORDS
+from mergelang.lower.coerce import REACHES
 from mergelang.lower.rewrite_text import atom, without
 from mergelang.lower.values import Function, ListValue, Value
 from mergelang.lower.world import Scope, World
@@ -73,7 +73,7 @@ def option_for(function: Function, argument: tree.Argument) -> str | None:
             types: tuple[str, ...] = ("Number", "Share", "Positive")
         case tree.Text():
             types = ("Text",)
-        case tree.Name(name) if name in SCOPE_WORDS:
+        case tree.Name(name) | tree.Call(name) if name in REACHES:
             types = ("Scope",)
         case _:
             types = ("Model", "Delta", "Field", "Frame", "Function")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mergelang.lower.coerce import SCOPE_WORDS
+from mergelang.lower.coerce import REACHES
 from mergelang.lower.near import nearest
 from mergelang.lower.values import Function
 from mergelang.lower.world import Scope, World
@@ -25,8 +25,8 @@ def word_needed(world: World, scope: Scope, module: tree.Module, name: str, span
     takes = param.type.name if param and param.type else "Scope" if option == "per" and function is None else ""
     said = f"There is no name `{name}` here, and `{option}` of `{call.function}` takes"
     if takes == "Scope":
-        near = nearest(name, SCOPE_WORDS) or "model"
-        return Problem("unknown-name", f"{said} one of {', '.join(SCOPE_WORDS)}.", span, fix=near)
+        near = REACHES[nearest(name, REACHES) or "model"]
+        return Problem("unknown-name", f"{said} one of {', '.join(REACHES.values())}.", span, fix=near)
     if takes == "Text" and param and isinstance(param.default, tree.Text):
         text = param.default.span.text
         return Problem("unknown-name", f"{said} a text in quotes, such as {text}.", span, fix=text)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mergelang.graph.node import Node, constant_value
 from mergelang.graph.types import Grain, Place, is_delta, is_model, is_plain
 from mergelang.lower.examples import Examples
-from mergelang.lower.rewrite_text import atom, put
+from mergelang.lower.rewrite_text import atom, length_of_call, put
 from mergelang.span import Span
 
 
@@ -131,10 +131,20 @@ def _keys(fault: IllMatched) -> str:
     return put(fault.whole, [(keys, lengths), (subject, change)])
 
 
+def _per_tensor(fault: IllMatched) -> str:
+    """The call with another reach: its own, and none within what it is given."""
+    outside = put(fault.whole, [(part, " " * len(part.text)) for part in fault.parts])
+    own = re.search(r"\bper\s*=\s*\w+", outside)
+    if own is None:
+        return fault.whole.text
+    end = own.end() + length_of_call(outside[own.end() :])
+    return fault.whole.text[: own.start()] + "per = tensor" + fault.whole.text[end:]
+
+
 def _reach(fault: IllMatched) -> str:
     """What has one value is itself what would be gathered; ranks and places take the reach that they can."""
     if fault.op in ("rank", "before"):
-        return re.sub(r"per\s*=\s*\w+", "per = tensor", fault.whole.text)
+        return _per_tensor(fault)
     if fault.op == "order" and len(fault.parts) == 2 and fault.args[0].type.grain > fault.args[1].type.grain:
         return fault.parts[1].text
     if fault.op in ("order", "earlier") and len(fault.parts) == 2:

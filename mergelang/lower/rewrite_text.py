@@ -16,6 +16,20 @@ def atom(text: str) -> str:
     return text if _CLOSED.fullmatch(text) else f"({text})"
 
 
+def length_of_call(text: str) -> int:
+    """How long the parentheses are that the text opens with, with all that is inside them; 0 where it opens with none.
+
+    >>> length_of_call("(size(x), y) + z"), length_of_call(", x)")
+    (12, 0)
+    """
+    depth = 0
+    for place, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth <= 0:
+            return place + 1 if character == ")" and place else 0
+    return 0
+
+
 def put(whole: Span, replaced: Sequence[tuple[Span, str]]) -> str:
     """The text of `whole` with each of these stretches inside it replaced."""
     text = whole.text

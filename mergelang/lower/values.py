@@ -21,9 +21,10 @@ class ListValue:
 
 @dataclass(frozen=True, slots=True)
 class ScopeWord:
-    """The reach of a statistic: row, column, head, tensor, layer or model."""
+    """The reach of a statistic: row, column, head, chunk, tensor, layer or model."""
 
     word: str
+    chunks: tuple[Node, ...] = ()  # how many, where the reach is a chunk
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -63,6 +63,11 @@ def _is_last_place(place: Node, subject: Node, per: str) -> bool:
     return size.op == "size" and size["per"] == per and size.args[0] is subject
 
 
+def _gathered(statistic: Node) -> tuple[object, ...]:
+    """What a statistic gathers, and over what: of chunks also how many there are."""
+    return statistic["per"], *statistic.args[-2 if statistic["per"] == "chunk" else -1 :]
+
+
 def _is_of_all(extreme: Node, value: Node) -> bool:
     # What lies outside the layers has no layer's extreme, and a number without data no tensors of its own.
     return extreme.args[-1] is value and value.reads and extreme["per"] != "layer"
@@ -79,7 +84,7 @@ def _extreme_of_two(builder: Builder, op: str, left: Node, right: Node) -> Node:
     for a, b in ((left, right), (right, left)):
         if a.op == {"minimum": "largest", "maximum": "smallest"}[op] and _is_of_all(a, b):
             return b
-        if a.op in STATISTICS and b.op in STATISTICS and a["per"] == b["per"] and a.args[-1] is b.args[-1]:
+        if a.op in STATISTICS and b.op in STATISTICS and _gathered(a) == _gathered(b):
             if a.op == "largest" and b.op in ("order", "smallest"):
                 return a if op == "maximum" else b
             if a.op == "smallest" and b.op == "order":

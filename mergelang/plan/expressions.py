@@ -128,11 +128,10 @@ class Table:
         if node.op in STREAMED:
             return self._statistic(node, name, space)
         if node.op == "rank":
-            subject = self.spread(self.of(node.args[0], name, space), node.args[0], name, space)
-            per = str(node["per"])
+            args, per = self._gathered(node, name, space), str(node["per"])
             if per == "head" and (parts := split(space, name)) is not None:
-                return self._per_head("rank", (subject,), parts)
-            return self.inside(f"{'tensor' if per == 'head' else per}_rank", (subject,), node.type.grain)
+                return self._per_head("rank", args, parts)
+            return self.inside(f"{'tensor' if per == 'head' else per}_rank", args, node.type.grain)
         return self._elementwise(node, [self.of(arg, name, space) for arg in node.args], name)
 
     def _too_large_as_said(self, node: Node, name: str, space: Space) -> SourcePlace | None:
@@ -170,9 +169,8 @@ class Table:
         inner = self.spaces[subject.id]
         if per in ("layer", "model"):
             return self._stat(node, group_of(per, name, inner or space), inner or space)
-        args = tuple(self.of(arg, name, inner or space) for arg in node.args)
-        args = (*args[:-1], self.spread(args[-1], subject, name, inner or space))
-        if per in ("row", "column"):
+        args = self._gathered(node, name, inner or space)
+        if per in ("row", "column", "chunk"):
             return self.inside(f"{per}_{node.op}", args, node.type.grain)
         if per == "head" and (parts := split(inner or space, name)) is not None:
             return self._per_head(node.op, args, parts)
@@ -181,6 +179,11 @@ class Table:
         if node.op == "order":
             return self.order(*args)
         return self.make(node.op, args, "scalar", phase=max(arg.phase for arg in args) + 1)
+
+    def _gathered(self, node: Node, name: str, space: Space) -> tuple[Expression, ...]:
+        """The arguments of a statistic, of which it gathers the last."""
+        *places, subject = (self.of(arg, name, space) for arg in node.args)
+        return (*places, self.spread(subject, node.args[-1], name, space))
 
     def _per_head(self, op: str, args: tuple[Expression, ...], parts: Split) -> Expression:
         """A statistic of each head, at every weight of the head."""

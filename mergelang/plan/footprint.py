@@ -23,8 +23,9 @@ RAW_WIDTH = 8
 SCRATCH_NUMBERS = 7
 # Fresh bytes per weight while a statistic within the block is taken: copies in float64, sorted values, their places.
 GATHER_BYTES = {"total": 8, "smallest": 0, "largest": 0, "order": 32, "rank": 32}
-# And while it is taken for each head: copies with each head's weights in a row.
-HEAD_BYTES = 8
+# And while it is taken within a tensor: of heads copies with each one's weights in a row, of chunks their values and
+# the places wanted, which may be as many as there are weights.
+WITHIN_BYTES = {"head": 8, "chunk": 8}
 # Numbers that a decomposition takes beside its result: copies of the matrix, of its factors, and squares of the
 # smaller side, which LAPACK's divide and conquer works in. Measured, it is 10 to 50 percent less.
 SVD_COPIES, SVD_FACTORS, SVD_SQUARES = 2, 2, 4
@@ -97,12 +98,12 @@ def gather_bytes(phase: Phase, weights: int, itemsize: int) -> int:
 
 def _gather_cost(op: str) -> int:
     line, _, name = op.partition("_")
-    return GATHER_BYTES.get(name, 0) + (HEAD_BYTES if line == "head" else 0)
+    return GATHER_BYTES.get(name, 0) + WITHIN_BYTES.get(line, 0)
 
 
 def is_gather(op: str) -> bool:
     """True for statistics that need whole rows, or the whole tensor, in one block."""
-    return op.startswith(("row_", "column_", "tensor_", "head_"))
+    return op.startswith(("row_", "column_", "tensor_", "head_", "chunk_"))
 
 
 def block_shape(shape: tuple[int, ...], reach: str, block: int) -> tuple[int, int]:

@@ -47,7 +47,8 @@ class Step(Data, frozen=True):
     the coefficients add up to 1: x0 + c1*(x1 - x0) + ..., exact where all x are equal; attr bits: all x are floats of
     so many bits, and the sum is only stored, as such),
     `row_total|smallest|largest|rank`, `row_order` (args: rank, x), the same with `column_` and, for ranks, `tensor_`,
-    and with `head_` (attrs heads, side: of so many heads, each with "rows" or "columns" of its own, at every weight),
+    and with `head_` (attrs heads, side: of so many heads, each with "rows" or "columns" of its own, at every weight)
+    and `chunk_` (args: how many, x; before them a place: of each of so many chunks, at every weight),
     `first` (args: count, value, cut, x -> 1 for the values at the first `count` places in ascending order,
     of which `value` is the last and `cut` says which of its equals belong to them: see Fold), `shrink` (args: x, least
     -> x where its size is at least a number, else 0), `middle` (args: x, low, high -> x where its size lies between two

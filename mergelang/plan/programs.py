@@ -18,7 +18,7 @@ from mergelang.plan.model import AttrValue, Fold, Phase, Program, Scalar, Step
 ROW_OPS = frozenset(["row_total", "row_smallest", "row_largest", "row_order", "row_rank"])
 # The bits that floats of 16 bits have of a number.
 NARROW = {"BF16": 8, "F16": 11}
-TENSOR_OPS = frozenset(op.replace("row", line) for op in ROW_OPS for line in ("column", "tensor", "head"))
+TENSOR_OPS = frozenset(op.replace("row", line) for op in ROW_OPS for line in ("column", "tensor", "head", "chunk"))
 
 Reach = Literal["weight", "row", "tensor", "matrix"]
 

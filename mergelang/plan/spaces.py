@@ -73,11 +73,13 @@ class _Finder:
             return STRUCTURE[node.op](node, _all_needed(self, node), self.place(node))
         if "statistic" in OPS[node.op]:
             space = _need(self, node, -1)
+            self.check_places(node, space)
             return space if node.type.grain >= Grain.LAYER and node.reads else None
         if "matrix" in OPS[node.op]:
             return self.matrix(node)
         if node.op in ("rank", "before"):
-            return _need(self, node, 0)
+            self.check_places(node, _need(self, node, -1))
+            return _need(self, node, -1)
         return self.common(node)
 
     def place(self, node: Node) -> SourcePlace:
@@ -105,6 +107,15 @@ class _Finder:
                 self.check_numbers(arg, total)
         weights = weights_among([arg for arg, _ in own], [space for _, space in own])
         return total if len(weights) == len(own) else stored_as(total, weights)
+
+    def check_places(self, node: Node, space: Space) -> None:
+        """What says which value is wanted, or how many chunks there are, must be known for the tensors of the last."""
+        for arg in node.args[:-1]:
+            own = self.found[arg.id]
+            if own is None:
+                self.check_numbers(arg, space)
+            else:
+                self.joined(node, space, own, arg.type.grain)
 
     def matrix(self, node: Node) -> Space:
         """The space of a matrix operation. What `leading` counts is no matrix, so it is not asked for its space."""

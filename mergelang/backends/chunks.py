@@ -1,0 +1,36 @@
+"""Statistics over each chunk of a tensor: its weights, row by row, in stretches of one length but for the last.
+
+A chunk's value stands at all its weights.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mergelang.backends.rows import GATHERS
+
+
+def per_chunk(out: Tensor, *args: Tensor, gather: str, count: float) -> None:
+    """What `gather` finds for each of `count` chunks of the last argument [rows, cols], at every weight of the chunk.
+
+    The count is rounded down and at least 1, the length of a chunk is rounded up: there may be fewer than asked for.
+    """
+    *places, x = args
+    weights = x.numel()
+    length = -(-weights // int(min(max(1.0, count), weights)))
+    whole = weights // length * length
+    flat = [place if place.dim() == 0 else place.expand_as(x).reshape(-1) for place in places]
+    for part, size in ((slice(whole), length), (slice(whole, weights), weights - whole)):
+        if size:
+            shares = [place if place.dim() == 0 else place[part].view(-1, size)[:, :1] for place in flat]
+            _each(out.view(-1)[part].view(-1, size), *shares, x.reshape(-1)[part].view(-1, size), gather=gather)
+
+
+def _each(out: Tensor, *args: Tensor, gather: str) -> None:
+    """What is found along each row of the last argument, at all its places."""
+    if gather == "rank":
+        GATHERS[gather](out, *args, dim=1)
+    else:
+        found = out.new_empty(len(out), 1)
+        GATHERS[gather](found, *args, dim=1)
+        out.copy_(found)
