@@ -114,13 +114,16 @@ def test_a_matrix_has_chunks_too() -> None:
     torch.testing.assert_close(found["layers.0.w"], wanted, rtol=1e-9, atol=1e-12)
 
 
-def test_how_many_chunks_is_told_for_the_tensors_at_hand() -> None:
+@pytest.mark.parametrize(
+    ("number", "slug"),
+    [("norm(raw(BASE))", "tensors-differ"), ('match name { "h.*" => norm(x), else => 1 }', "matches-nothing")],
+)
+@pytest.mark.parametrize("call", ["sum(x, per = chunk({}))", "order({}, x, per = row)"])
+def test_numbers_are_told_for_the_tensors_at_hand(call: str, number: str, slug: str) -> None:
+    fewer = {"b": {"scale": A["scale"]}} if "BASE" in number else {}
     with pytest.raises(ml.Problem) as caught:
-        made("field(0 * x + sum(x, per = chunk(sum(abs(raw(b)), per = tensor))))", b={"scale": A["scale"]})
-    assert caught.value.slug == "tensors-differ"
-    with pytest.raises(ml.Problem) as caught:
-        made('field(0 * x + sum(x, per = chunk(match name { "h.*" => 2, else => 1 })))')
-    assert caught.value.slug == "matches-nothing"
+        made(f"field(0 * x + {call.format(number.replace('BASE', 'b'))})", **fewer)
+    assert caught.value.slug == slug
 
 
 @pytest.mark.parametrize(

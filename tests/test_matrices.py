@@ -221,6 +221,12 @@ def test_eigenvectors_are_of_the_symmetric_part_and_the_largest_comes_first() ->
         part("eigenvalues(x - origin)", x={"w": torch.ones(2, 3)})
 
 
+def test_how_many_weights_come_first_can_be_told_by_a_decomposition() -> None:
+    number = "sum(polar(x - origin)^2, per = tensor) - 1 / 2"
+    first = part(f"earlier({number}, x, per = tensor)", x={"w": torch.eye(3)})
+    assert first.tolist() == [[1, 1, 1], [0, 0, 0], [0, 0, 0]]
+
+
 def test_infinities_that_are_allowed_spread_over_their_tensor_only() -> None:
     x = {"v": torch.ones(2, 2), "w": torch.tensor([[1.0, torch.inf], [0.0, 1.0]])}
     recipe = ml.compile("field(left_vectors(x - origin))", x=x)
