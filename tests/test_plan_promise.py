@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from formats.adapters import pair, put_adapter
 from safetensors.torch import save_file
 
 import mergelang as ml
@@ -38,6 +39,9 @@ RECIPES = {
     "linear algebra": """
         let some = select("model.layers.**", math)
         merge base + truncate(9, some) + product(product(raw(code), transpose(polar(some))), chat)""",
+    "adapters": """
+        let one = adapter("one", on = base)
+        merge base + truncate(9, 0.5 * one + adapter("two", on = base)) + norm(one) * polar(one)""",
     "ranks per row and chances": "merge della(density = 40%, [math, code]) + base",
     "chunks": "merge della(per = chunk(5), density = 40%, [math, code]) + norm(per = chunk(1000000), code) + base",
 }
@@ -52,6 +56,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("base", "math", "code", "chat"):
         drawn = {key: (torch.randn(shape, generator=chance) * 0.02).bfloat16() for key, shape in SHAPES.items()}
         save_file(drawn, made / f"{name}.safetensors")
+    for seed, name in enumerate(("one", "two")):
+        pairs = [pair(f"model.layers.{n}.mlp.up_proj", 1400, 512, rank=64, seed=seed + 2 * n) for n in range(6)]
+        put_adapter(made / name, dict(one for held in pairs for one in held.items()), r=64)
     for name, text in {**RECIPES, "ranks": RANKS}.items():
         (made / f"{name}.merge").write_text(LETS + text)
     return made
