@@ -16,7 +16,7 @@ import mergelang as ml
 from mergelang.backends.matrices import product_svd, svd
 from mergelang.catalog import LEFT, RIGHT
 from mergelang.plan.build import Request
-from mergelang.plan.model import Plan, Task
+from mergelang.plan.model import Costs, Plan, Task
 
 SHAPES = {
     "head.weight": (30, 20), "layers.0.q.weight": (24, 20), "layers.0.q.bias": (24,), "layers.1.q.weight": (24, 20),
@@ -42,6 +42,7 @@ LOW_RANK = {
     "some columns": "truncate(2, leading(11, one))",
     "some tensors": 'truncate(3, match name { "layers.1.**" => one, else => two })',
     "all directions": "product(polar(one + two), transpose(polar(two)))",
+    "all vectors": "product(left_vectors(one), product(transpose(left_vectors(one)), 2 * left_vectors(one)))",
     "all singular values": "one_factors[0] * largest(singular_values(one - two), per = tensor)",
     "one adapter twice, so of half the rank": "change_of(compress(one + again))",
     "nothing": "change_of(compress(still))",
@@ -51,6 +52,8 @@ BESIDE = {
     "by its length": "truncate(3, norm(two) * raw(one) - two)",
     "by those of columns": "truncate(3, one * norm(per = column, raw(two)))",
     "by those of rows": "truncate(3, one * norm(per = row, raw(two)))",
+    "a flat spectrum": "iso_c([one, two])",
+    "one after the other": "opcm([one, two])",
     "linear in a common basis": "knots(task_arithmetic, [one, two])",
     "trimmed in a common basis": "knots_ties(density = 50%, [one, two])",
     "in several bases": "tsv_m([one, two])",
@@ -167,23 +170,33 @@ def check(folder: Path, asked: ml.Recipe, precision: str, close: dict[str, float
         torch.testing.assert_close(found[name], wanted, rtol=close[precision], atol=close[precision])
 
 
-def test_a_plan_with_factors_takes_far_less(tmp_path: Path) -> None:
-    save_file({"q.weight": torch.zeros(SIZE, SIZE)}, tmp_path / "base.safetensors")
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("large")
+    save_file({"q.weight": torch.zeros(SIZE, SIZE)}, made / "base.safetensors")
     for seed, name in enumerate(("one", "two")):
-        put_adapter(tmp_path / name, pair("q", SIZE, SIZE, rank=16, seed=seed), r=16)
-    text = """
-        let base = checkpoint("base.safetensors")
-        let x = 0.5 * adapter("one", on = base) + adapter("two", on = base)
-        merge lora(compress(rank = 16, {}))
-    """
-    costs = []
-    for change in ("x", "abs(x) * sign(x)"):
-        (tmp_path / "r.merge").write_text(text.format(change))
-        costs.append(ml.compile(tmp_path / "r.merge").plan().costs)
-    factored, full = costs
+        put_adapter(made / name, pair("q", SIZE, SIZE, rank=16, seed=seed), r=16)
+    return made
+
+
+def costs(large: Path, output: str) -> Costs:
+    lets = 'let base = checkpoint("base.safetensors")\n'
+    lets += "".join(f'let {name} = adapter("{name}", on = base)\n' for name in ("one", "two"))
+    (large / "r.merge").write_text(f"{lets}let x = 0.5 * one + two\nmerge {output}\n")
+    return ml.compile(large / "r.merge").plan().costs
+
+
+def test_a_plan_with_factors_takes_far_less(large: Path) -> None:
+    factored, full = (costs(large, f"lora(compress(rank = 16, {change}))") for change in ("x", "abs(x) * sign(x)"))
     assert factored.flops * LESS_ARITHMETIC < full.flops
     assert factored.peak_memory + LESS_MEMORY < full.peak_memory
     assert factored.bytes_read == full.bytes_read
+
+
+@pytest.mark.parametrize("method", ["knots(task_arithmetic, [one, two])", "iso_c([one, two])", "opcm([one, two])"])
+def test_what_is_made_of_few_directions_multiplies_no_others(large: Path, method: str) -> None:
+    """A product of matrices of full size would take twice as much, and their decomposition twelve times."""
+    assert costs(large, f"delta({method})").flops < SIZE**3
 
 
 @pytest.mark.parametrize("rank", [0, 1, 4])

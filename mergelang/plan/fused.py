@@ -5,6 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from mergelang.plan.joined import scaled
+
 if TYPE_CHECKING:
     from mergelang.plan.expressions import Expression, Table
 
@@ -19,7 +21,8 @@ def fused(table: Table, op: str, args: list[Expression], exponent: str | None) -
         case "pow", ["neg" | "abs"] if exponent is not None and Fraction(exponent) % 2 == 0:
             return table.elementwise("pow", [args[0].args[0]], exponent=exponent)
         case "mul", _:
-            return _kept(table, args[0], args[1]) or _kept(table, args[1], args[0])
+            tries = (rule(table, x, y) for rule in (_kept, scaled) for x, y in (args, args[::-1]))
+            return next((found for found in tries if found is not None), None)
         case "div", [_, "maximum"] if args[0].kind == args[1].kind == "block" and any(map(_is_positive, args[1].args)):
             return table.make("quotient", tuple(args), "block")  # no divisor is 0, so that none is looked for
         case "maximum", [_, "minimum"]:

@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from mergelang.plan.adapter_expressions import factors_of_leaf
-from mergelang.plan.joined import is_zeros, joined, leading, transposed, zeros
+from mergelang.plan.joined import SIDES, first, is_zeros, joined, transposed, widened, zeros
 
 if TYPE_CHECKING:
     from mergelang.plan.expressions import Expression, Table
@@ -50,7 +50,7 @@ def _by_operation(table: Table, x: Expression) -> Products | None:
         case "transpose":
             return _each(table, x.args[0], lambda left, right: (transposed(table, right), transposed(table, left)))
         case "leading":
-            return _each(table, x.args[0], lambda left, right: (left, leading(table, right, x.shape[1])))
+            return _each(table, x.args[0], lambda left, right: (left, first(table, "beside", right, x.shape[1])))
         case "neg":
             return _scaled(table, table.number(-1), x.args[0])
         case "mul":
@@ -99,23 +99,20 @@ def _inverse(table: Table, quotient: Expression) -> Expression:
 
 def _placed(table: Table, whole: Expression) -> list[Products | None]:
     """What stands beside or above each other in a matrix, each in its place and nothing else."""
-    sizes = [part.shape[1 if whole.op == "beside" else 0] for part in whole.args]
-    before = accumulate(sizes, initial=0)
-    return [
-        _in_place(table, whole.op, part, first, sum(sizes) - first - size)
-        for part, size, first in zip(whole.args, sizes, before, strict=False)
-    ]
+    sizes = [part.shape[SIDES[whole.op]] for part in whole.args]
+    starts = accumulate(sizes, initial=0)
+    places = zip(whole.args, starts, strict=False)  # the last one is where all of them end
+    return [_in_place(table, whole, part, start) for part, start in places]
 
 
-def _in_place(table: Table, op: str, x: Expression, before: int, behind: int) -> Products | None:
-    """x between so many columns or rows of zeros."""
+def _in_place(table: Table, whole: Expression, x: Expression, start: int) -> Products | None:
+    """x with zeros before and behind it."""
+    op, side = whole.op, SIDES[whole.op]
 
-    def between(factor: Expression) -> Expression:
-        rows, cols = factor.shape
-        shapes = [(rows, count) if op == "beside" else (count, cols) for count in (before, behind)]
-        first, last = (zeros(table, "block", shape) for shape in shapes)
-        return joined(table, op, [first, factor, last])
+    def moved(factor: Expression) -> Expression:
+        before = zeros(table, "block", (factor.shape[0], start) if op == "beside" else (start, factor.shape[1]))
+        return widened(table, op, joined(table, op, [before, factor]), whole.shape[side])
 
     if op == "beside":
-        return _each(table, x, lambda left, right: (left, between(right)))
-    return _each(table, x, lambda left, right: (between(left), right))
+        return _each(table, x, lambda left, right: (left, moved(right)))
+    return _each(table, x, lambda left, right: (moved(left), right))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mergelang.graph.node import Node
 from mergelang.plan.grid import extent
-from mergelang.plan.joined import leading, widened
+from mergelang.plan.joined import first, product, transposed, widened
 from mergelang.plan.kinds import KINDS
 from mergelang.plan.low_rank import factors_of
 from mergelang.plan.space import Space, view
@@ -40,8 +40,13 @@ def matrix_expression(table: Table, node: Node, name: str, space: Space) -> Expr
         if len(args) == 1:
             return args[0]
     dense = tuple(table.spread(arg, of, name, space) for arg, of in zip(args, matrices, strict=True))
-    if node.op == "leading":
-        return leading(table, dense[0], shape[1])
+    match node.op:
+        case "leading":
+            return first(table, "beside", dense[0], shape[1])
+        case "transpose":
+            return transposed(table, dense[0])
+        case "product":
+            return product(table, *dense)
     if node.op in DECOMPOSED:
         return _decomposed(table, node, dense[0], kind, shape)
     if node.op in EIGEN:
@@ -93,4 +98,4 @@ def _decomposed(table: Table, node: Node, x: Expression, kind: str, shape: tuple
     table.note_gap(svd, node)
     first = {"left_vectors": 0, "singular_values": rows, "right_vectors": rows + 1}[node.op]
     found = table.make("rows", (svd,), kind, shape=(shape[0], width), first=first)
-    return widened(table, found, shape[1])
+    return widened(table, "beside", found, shape[1])
