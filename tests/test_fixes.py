@@ -147,6 +147,11 @@ def test_only_faults_that_there_are_have_examples_for_fixes() -> None:
         ("merge g(f(x), [a, b))", "wrong-bracket", "merge g(f(x), [a, b])"),
         ("merge a' + b", "single-quotes", "merge a + b"),
         ("let c = f([a)", "wrong-bracket", "let c = f([a])"),
+        ("merge a -> b", "word-operator", "merge b - a"),
+        ("let f(x) = x\nmerge f(a)", "def-missing", "def f(x) = x"),
+        ("let f(x) -> Delta = x\nmerge f(a)", "def-missing", "def f(x) -> Delta = x"),
+        ("merge match layer {..}", "match-pattern", "merge match layer { 0..4 => 1, else => 0 }"),
+        ("merge match layer { ..3 => a, else => b }", "match-pattern", "merge match layer { 0..3 => a, else => b }"),
         ("let s = match name { else => 1\nmerge b", "unclosed-bracket", "let s = match name { else => 1}"),
     ],
 )

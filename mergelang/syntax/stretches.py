@@ -69,6 +69,11 @@ def call(failure: Failure) -> Stretch:
     return min(start, piece_at(failure, opener - 1).span.start), end
 
 
+def _opener(failure: Failure) -> Stretch:
+    span = open_things(failure.pieces[: failure.index])[-1][1].span
+    return span.start, span.end
+
+
 def _bracketed(failure: Failure, opener: int) -> Stretch:
     depth, start = 0, failure.pieces[opener].span.start
     for piece in failure.pieces[opener:]:
@@ -109,6 +114,7 @@ _STRETCHES: dict[str, Callable[[Failure], Stretch]] = {
     "before": _between(-1, 0),
     "earlier": _between(-2, 0),
     "after": _between(0, 1),
+    "both-sides": _between(-1, 1),
     "only-before": _between(-1, -1),
     "only-earlier": _between(-2, -2),
     "behind": _behind,
@@ -117,6 +123,7 @@ _STRETCHES: dict[str, Callable[[Failure], Stretch]] = {
     "rest": rest_of_clause,
     "clause": clause,
     "choice": lambda failure: (_between(-1, -1)(failure)[0], rest_of_clause(failure)[1]),
+    "opener": _opener,
     "brackets": brackets,
     "index": index,
     "call": call,
