@@ -50,15 +50,42 @@ def in_library(calls: Sequence[Called], span: Span) -> bool:
 
 
 def blamed(calls: Sequence[Called], span: Span) -> Blamed:
-    """The argument in the user's text that the library's expression at `span` depends on, seen through all calls."""
-    found = Blamed(calls[-1], (), span)
+    """The argument in the user's text that the library's expression at `span` depends on, seen through all calls.
+
+    Where that is none, or a subject that the method takes by its type, the fault lies in what it is worked out with:
+    then it is the option by which that was chosen, if one was given.
+    """
+    steps = _traced(calls, span)
+    if not steps or any(param.default is not None or param.type is None for param in steps[-1].params):
+        return steps[-1] if steps else Blamed(calls[-1], (), span)
+    places = [span, *(step.place for step in steps)]
+    for number, step in enumerate(steps):
+        for condition in _conditions(step.call.function, places[number]):
+            chosen = _traced(calls[: len(calls) - number], condition)
+            if chosen and any(param.default is not None for param in chosen[-1].params):
+                return chosen[-1]
+    return steps[-1]
+
+
+def _traced(calls: Sequence[Called], span: Span) -> list[Blamed]:
+    """What is at fault in each call in turn, from the innermost out, as long as that stands in the library."""
+    steps: list[Blamed] = []
+    place = span
     for number in range(len(calls) - 1, -1, -1):
-        if not in_library(calls[: number + 1], found.place):
+        if not in_library(calls[: number + 1], place):
             break
         call = calls[number]
-        params = _given_params(call, found.place)
-        found = Blamed(call, params, call.given[params[0].name].span if len(params) == 1 else call.span)
-    return found
+        params = _given_params(call, place)
+        place = call.given[params[0].name].span if len(params) == 1 else call.span
+        steps.append(Blamed(call, params, place))
+    return steps
+
+
+def _conditions(function: Function, place: Span) -> list[Span]:
+    """The conditions under which the place in the function is worked out, the innermost first."""
+    choices = (part for part in _parts(function) if isinstance(part, tree.IfThenElse))
+    around = [part for part in choices if part.span.start <= place.start and place.end <= part.span.end]
+    return [part.condition.span for part in sorted(around, key=lambda part: len(part.span.text))]
 
 
 def _given_params(call: Called, place: Span) -> Sequence[tree.Param]:
@@ -145,6 +172,8 @@ def fix_for(blame: Blamed, examples: Examples) -> str:
     (param,) = blame.params
     if _is_point(blame.call, param):
         return examples.difference(blame.place.text)
+    if param.type is not None and param.type.name == "Scope" and blame.place.text != "tensor":
+        return "tensor"  # what every statistic and every rank can be taken of
     if param.default is not None:
         pattern = "|".join(map(re.escape, given)) or "(?!)"
         return re.sub(rf"\b(?:{pattern})\b", lambda name: given[name.group()].span.text, param.default.span.text)
