@@ -151,7 +151,7 @@ FUNCTIONS: dict[str, Primitive] = {
     "pile": Primitive(
         "list", (), lists.joined("pile", alone=True), "tensors of one shape in one, along a new first dimension"
     ),
-    "leading": Primitive("count x", (), matrices.two("leading"), "the first columns of a matrix, `count` of them"),
+    "leading": Primitive("count x", (), matrices.leading, "the first columns of a matrix, `count` of them"),
     "arrange": Primitive("keys x", (), matrices.two("arrange"), "the columns of x in ascending order of their keys"),
     "clusters": Primitive(
         "centres x", (), matrices.two("clusters"), "1 where a column of x is in the cluster of a centre, by k-means"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from mergelang.graph.node import Node, constant_value
+from mergelang.graph.types import show_exactly, show_fraction
 from mergelang.lower.call import Arguments, Make
 from mergelang.lower.values import Value
 
@@ -15,6 +16,16 @@ CUTOFF = Fraction(1, 1_000_000)
 def two(op: str) -> Make:
     """A maker of an operation with two arguments."""
     return lambda a: a.spread(lambda values: a.node(op, *_nodes(a, values)))
+
+
+def leading(a: Arguments) -> Value:
+    """The first columns of a matrix. Raises Problem `negative-count`."""
+    count = a.subjects[0]
+    number = constant_value(count) if isinstance(count, Node) else None
+    if number is not None and number < 0:
+        message = f"The number of columns that `leading` takes is 0 or more, and this is {show_fraction(number)}."
+        raise a.problem("negative-count", message, a.spans[0], fix=show_exactly(-number))
+    return two("leading")(a)
 
 
 def decomposed(op: str) -> Make:
