@@ -17,6 +17,8 @@ LETS = "let changes = [math - base, code - base] let models = [math, code] let k
     ("wrong", "fix"),
     [
         ("ties(base, models)", "base + ties(models - base)"),
+        ("ties(base, math, code)", "base + ties([math - base, code - base])"),
+        ("opcm(math - base, code - base, base)", "base + opcm([math - base, code - base])"),
         ("ties(models, base)", "base + ties(models - base)"),
         ("model_stock(base, [math, code])", "base + model_stock([math, code] - base)"),
         ("opcm(base, changes)", "base + opcm(changes)"),
@@ -44,9 +46,17 @@ def test_a_call_with_another_number_of_subjects_is_told_what_it_could_mean(wrong
 @pytest.mark.parametrize(
     ("wrong", "missing", "fix"),
     [
-        ("mixtral([math, code], base)", "routers", 'mixtral(checkpoint("path/to/tuned"), [math, code], base)'),
-        ("mixtral(experts = [math, code], base)", "routers", "mixtral(math, base, experts = [math, code])"),
-        ("qwen2_moe(models)", "width, routers, shared, base", "qwen2_moe(1, math, math, models, base)"),
+        ("mixtral([math, code], base)", "routers", 'mixtral(checkpoint("path/to/routers"), [math, code], base)'),
+        (
+            "mixtral(experts = [math, code], base)",
+            "routers",
+            'mixtral(checkpoint("path/to/routers"), base, experts = [math, code])',
+        ),
+        (
+            "qwen2_moe(models)",
+            "width, routers, shared, base",
+            'qwen2_moe(1, checkpoint("path/to/routers"), math, models, base)',
+        ),
     ],
 )
 def test_what_is_missing_is_told_by_what_is_given(wrong: str, missing: str, fix: str) -> None:

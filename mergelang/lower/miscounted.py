@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,7 +61,8 @@ def too_few(world: World, scope: Scope, call: tree.Call, function: Function, mis
     known = " ".join(text for text in placed if text is not None)
     inside = [text or _example(world, param, known) for param, text in zip(wanted, placed, strict=True)]
     absent = f"{', '.join(f'`{name}`' for name in missing)} {'is' if len(missing) == 1 else 'are'} missing"
-    return world.maker.problem("wrong-number", f"{takes}; {absent}.", call.span, _called(call, inside, named))
+    told = f" `mergelang explain {function.name}` says what goes there." if function.from_stdlib else ""
+    return world.maker.problem("wrong-number", f"{takes}; {absent}.{told}", call.span, _called(call, inside, named))
 
 
 def option_for(function: Function, argument: tree.Argument) -> str | None:
@@ -95,25 +97,35 @@ def _onto_its_base(call: tree.Call, function: Function, subjects: list[tree.Para
     """The base plus what the method makes of the changes from it, for one that is given both; nothing elsewhere."""
     takes = subjects[0].type if len(subjects) == 1 else None
     makes = function.result.name if function.result else ""
-    if takes is None or {takes.name, makes} != {"Delta"} or len(given) != 2:
+    if takes is None or {takes.name, makes} != {"Delta"}:
         return ""
-    bases = [one for one in given if _fits(one.value, "Model", 0)]
-    if not bases or (len(bases) == 2 and takes.depth):
+    base = _base_among(given, several=takes.depth > 0)
+    changes = [_change(one, base) for one in given if one is not base] if base else []
+    if base is None or "" in changes or not (takes.depth or len(changes) == 1):
         return ""
-    base = bases[0]
-    (other,) = (one for one in given if one is not base)
-    items = other.value.items if isinstance(other.value, ListValue) else (other.value,)
-    if all(_fits(item, "Model", 0) for item in items):
-        change = f"{atom(other.text)} - {atom(base.text)}"
-    elif all(_fits(item, "Delta", 0) for item in items):
-        change = other.text
-    else:
-        return ""
-    alone = takes.depth and not isinstance(other.value, ListValue)
+    is_list = len(given) == 2 and any(isinstance(one.value, ListValue) for one in given)
     options = [a.span.text for a in call.arguments if a.name is not None]
-    made = _called(call, options, [f"[{change}]" if alone else change])
+    made = _called(call, options, [f"[{', '.join(changes)}]" if takes.depth and not is_list else changes[0]])
     is_added = call.span.source.text[: call.span.start].rstrip().endswith("+")
     return made if is_added else f"{atom(base.text)} + {made}"
+
+
+def _base_among(given: list[_Given], several: bool) -> _Given | None:
+    """The Model to which changes are added: the only one, or one called so where there may be `several` tuned ones."""
+    models = [one for one in given if _fits(one.value, "Model", 0)]
+    named = [one for one in models if re.fullmatch(r"\w*base\w*", one.text)]
+    if len(named) == 1:
+        return named[0]
+    return models[0] if models and (len(models) == 1 or not several) else None
+
+
+def _change(given: _Given, base: _Given) -> str:
+    """The change or changes that are given, or those of given Models from the base; nothing for anything else."""
+    items = given.value.items if isinstance(given.value, ListValue) else (given.value,)
+    if all(_fits(item, "Delta", 0) for item in items):
+        return given.text
+    all_models = all(_fits(item, "Model", 0) for item in items)
+    return f"{atom(given.text)} - {atom(base.text)}" if all_models else ""
 
 
 def _placed(wanted: list[tree.Param], given: list[_Given]) -> list[str | None] | None:
@@ -159,6 +171,8 @@ def _example(world: World, param: tree.Param, beside: str) -> str:
     """What the parameter could be given, other than what stands in the text `beside`."""
     kind, examples = param.type or tree.TypeName("Delta", 0, span=param.span), world.maker.examples
     if (kind.name, kind.depth) == ("Model", 0):
+        if param.name.endswith("s"):  # parts of Models, as `routers` are, lie in a file of their own
+            return f'checkpoint("path/to/{param.name}")'
         return examples.base(beside) if param.name == "base" else examples.tuned(beside)
     return examples.of(kind.name, kind.depth)
 
