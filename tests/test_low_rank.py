@@ -163,6 +163,12 @@ def test_an_adapter_at_its_own_rank_comes_back(folder: Path) -> None:
         torch.testing.assert_close(made[0][name], change, rtol=2**-23, atol=2**-23)  # rounded to float32 on reading
 
 
+def test_what_is_left_of_zeros_is_not_decomposed(folder: Path) -> None:
+    asked = recipe(folder, "truncate(2, leading(20, beside([two - (two + 0 * one), one])))")
+    assert not steps(asked.plan()) & {"svd", "product_svd"}
+    check(folder, asked, "F64", ROUNDED)
+
+
 def check(folder: Path, asked: ml.Recipe, precision: str, close: dict[str, float]) -> None:
     """Passes if the run gives what the oracle does, which knows full matrices only."""
     (found,) = asked.tensors(Request(precision=precision, dtype="F64")).values()
@@ -193,10 +199,27 @@ def test_a_plan_with_factors_takes_far_less(large: Path) -> None:
     assert factored.bytes_read == full.bytes_read
 
 
-@pytest.mark.parametrize("method", ["knots(task_arithmetic, [one, two])", "iso_c([one, two])", "opcm([one, two])"])
-def test_what_is_made_of_few_directions_multiplies_no_others(large: Path, method: str) -> None:
-    """A product of matrices of full size would take twice as much, and their decomposition twelve times."""
-    assert costs(large, f"delta({method})").flops < SIZE**3
+# In cubes of the matrix's rows: a product of matrices of full size takes 2 of them, a decomposition 12.
+CUBES = {"knots(task_arithmetic, [one, two])": 1, "iso_c([one, two])": 1, "opcm([one, two])": 1, "tsv_m([one, two])": 3}
+
+
+@pytest.mark.parametrize(("method", "cubes"), CUBES.items())
+def test_what_is_made_of_few_directions_has_no_work_with_others(large: Path, method: str, cubes: int) -> None:
+    assert costs(large, f"delta({method})").flops < cubes * SIZE**3
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_columns_of_zeros_have_no_say(folder: Path, kept: int) -> None:
+    parts = ", ".join(f"{'base - origin' if number == kept else 'layer * two - layer * two'}" for number in range(3))
+    asked = recipe(folder, f"truncate(3, beside([{parts}]))")
+    programs = asked.plan().programs
+    found = [(one, step) for one in programs for phase in one.phases for step in phase.steps if step.op == "svd"]
+    assert {one.kinds[step.out] for one, step in found} == {
+        "51x20",
+        "45x20",
+        "26x1",
+    }  # U, S and V of one part: heads, layers and the bias
+    check(folder, asked, "F64", EXACT)
 
 
 @pytest.mark.parametrize("rank", [0, 1, 4])

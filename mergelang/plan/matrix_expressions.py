@@ -1,9 +1,4 @@
-"""Operations on whole matrices as expressions of one tensor; what is zero by the headers stays zero, and costs nothing.
-
-The decomposition is one step, whose result has U, the singular values and V below each other; each of them is cut
-out of it, so that a recipe that uses all three works it out once. That of a product of narrow factors is as narrow,
-and stands beside zeros.
-"""
+"""Operations on whole matrices as expressions of one tensor: what is zero by the headers stays zero."""
 
 from __future__ import annotations
 
@@ -12,10 +7,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from mergelang.graph.node import Node
+from mergelang.plan.decomposed import decomposition, taken
 from mergelang.plan.grid import extent
-from mergelang.plan.joined import first, product, transposed, widened
+from mergelang.plan.joined import first, is_zeros, product, transposed
 from mergelang.plan.kinds import KINDS
-from mergelang.plan.low_rank import factors_of
 from mergelang.plan.space import Space, view
 
 if TYPE_CHECKING:
@@ -31,7 +26,7 @@ def matrix_expression(table: Table, node: Node, name: str, space: Space) -> Expr
     shape = extent(kind, *view(space.keys[name].shape))
     matrices = node.args[1:] if node.op == "leading" else node.args
     args = [table.of(arg, name, space) for arg in matrices]
-    zeros = [arg.op == "number" and arg.attr("value") == 0 for arg in args]
+    zeros = [is_zeros(arg) for arg in args]
     if 0 in shape or _vanishes(node.op, zeros):
         return table.number(0)
     if node.op in ("beside", "above"):  # an adapter's factors of a weight that it does not change have no columns
@@ -48,7 +43,9 @@ def matrix_expression(table: Table, node: Node, name: str, space: Space) -> Expr
         case "product":
             return product(table, *dense)
     if node.op in DECOMPOSED:
-        return _decomposed(table, node, dense[0], kind, shape)
+        svd = decomposition(table, dense[0], _cutoff(node))
+        table.note_gap(svd, node)
+        return taken(table, node.op, dense[0], svd)
     if node.op in EIGEN:
         side = shape[1]
         both = table.make("eigen", dense, "block", shape=(side + 1, side), cutoff=_cutoff(node))
@@ -88,14 +85,3 @@ def _empty(table: Table, node: Node, name: str) -> bool:
     space = table.spaces[node.id]
     assert space is not None
     return 0 in view(space.keys[name].shape)
-
-
-def _decomposed(table: Table, node: Node, x: Expression, kind: str, shape: tuple[int, int]) -> Expression:
-    rows, cols = x.shape
-    parts = factors_of(table, x) or (x,)
-    op, width = ("product_svd", parts[0].shape[1]) if len(parts) == 2 else ("svd", shape[1])
-    svd = table.make(op, parts, "block", shape=(rows + 1 + cols, width), cutoff=_cutoff(node))
-    table.note_gap(svd, node)
-    first = {"left_vectors": 0, "singular_values": rows, "right_vectors": rows + 1}[node.op]
-    found = table.make("rows", (svd,), kind, shape=(shape[0], width), first=first)
-    return widened(table, "beside", found, shape[1])
