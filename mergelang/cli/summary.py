@@ -81,8 +81,10 @@ def cost_rows(plan: Plan) -> list[tuple[str, str]]:
 def _decomposed(plan: Plan) -> list[tuple[str, str]]:
     """A row on the matrices that are decomposed, where there are any."""
     counts = [count for count in decompositions(plan) if count]
+    narrow = sum(decompositions(plan, ("product_svd",)))
+    by_factors = f", {narrow:,} of them by their narrow factors" if narrow else ""
     again = f", in {len(counts)} sweeps: factors are as large as the model, and are not kept" if len(counts) > 1 else ""
-    return [("decomposes", f"{sum(counts):,} matrices{again}")] if counts else []
+    return [("decomposes", f"{sum(counts):,} matrices{by_factors}{again}")] if counts else []
 
 
 def count(number: int) -> str:

@@ -104,9 +104,7 @@ def _flops(op: str, x: tuple[int, int], y: tuple[int, int] = (0, 0)) -> int:
     return 4 * x[0] * x[1] * least + 8 * least**3
 
 
-def decompositions(plan: Plan) -> list[int]:
+def decompositions(plan: Plan, ops: Sequence[str] = DECOMPOSING) -> list[int]:
     """How many matrices each sweep decomposes. Factors are not kept, so a later sweep that needs them does it again."""
-    each = [
-        sum(step.op in DECOMPOSING for phase in program.phases for step in phase.steps) for program in plan.programs
-    ]
+    each = [sum(step.op in ops for phase in program.phases for step in phase.steps) for program in plan.programs]
     return [sum(each[task.program] for task in stage.tasks) for stage in plan.stages]
