@@ -45,6 +45,9 @@ LOW_RANK = {
     "all vectors": "product(left_vectors(one), product(transpose(left_vectors(one)), 2 * left_vectors(one)))",
     "all singular values": "one_factors[0] * largest(singular_values(one - two), per = tensor)",
     "one adapter twice, so of half the rank": "change_of(compress(one + again))",
+    "linear in a common basis": "knots(task_arithmetic, [one, two])",
+    "trimmed in a common basis": "knots_ties(density = 50%, [one, two])",
+    "a flat spectrum": "iso_c([one, two])",
     "nothing": "change_of(compress(still))",
 }
 # What is made of a decomposition, or is scaled by a statistic, may need the full matrix beside it.
@@ -52,10 +55,7 @@ BESIDE = {
     "by its length": "truncate(3, norm(two) * raw(one) - two)",
     "by those of columns": "truncate(3, one * norm(per = column, raw(two)))",
     "by those of rows": "truncate(3, one * norm(per = row, raw(two)))",
-    "a flat spectrum": "iso_c([one, two])",
     "one after the other": "opcm([one, two])",
-    "linear in a common basis": "knots(task_arithmetic, [one, two])",
-    "trimmed in a common basis": "knots_ties(density = 50%, [one, two])",
     "in several bases": "tsv_m([one, two])",
     "where only some are low": "truncate(3, saved + biased)",
 }

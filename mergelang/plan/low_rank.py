@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from mergelang.plan.adapter_expressions import factors_of_leaf
-from mergelang.plan.joined import SIDES, first, is_zeros, joined, transposed, widened, zeros
+from mergelang.plan.joined import SIDES, first, is_zeros, joined, product, transposed, widened, zeros
 
 if TYPE_CHECKING:
     from mergelang.plan.expressions import Expression, Table
@@ -30,6 +30,17 @@ def factors_of(table: Table, x: Expression) -> tuple[Expression, Expression] | N
         return None
     lefts, rights = zip(*products, strict=True)
     return joined(table, "beside", lefts), joined(table, "above", rights)
+
+
+def product_of(table: Table, x: Expression, y: Expression) -> Expression:
+    """The matrix product, by way of the narrow factors that either has."""
+    if found := factors_of(table, y):
+        left, right = found
+        return product(table, product_of(table, x, left), right)
+    if found := factors_of(table, x):
+        left, right = found
+        return product(table, left, product(table, right, y))
+    return product(table, x, y)
 
 
 def _products(table: Table, x: Expression) -> Products | None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from mergelang.graph.node import Node
 from mergelang.plan.decomposed import decomposition, taken
 from mergelang.plan.grid import extent
-from mergelang.plan.joined import first, is_zeros, product, transposed
+from mergelang.plan.joined import first, is_zeros, transposed
 from mergelang.plan.kinds import KINDS
+from mergelang.plan.low_rank import product_of
 from mergelang.plan.space import Space, view
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def matrix_expression(table: Table, node: Node, name: str, space: Space) -> Expr
         case "transpose":
             return transposed(table, dense[0])
         case "product":
-            return product(table, *dense)
+            return product_of(table, *dense)
     if node.op in DECOMPOSED:
         svd = decomposition(table, dense[0], _cutoff(node))
         table.note_gap(svd, node)
