@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import filecmp
+import os
+import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,8 +33,7 @@ def rebuild(out: Path, folder: Path, budget: Budget) -> int:
     """
     out = out.absolute()
     record = read_record(out)
-    recipe = _recompiled(out, record, folder)
-    sources = recipe.sources()
+    recipe, sources = _opened(out, record, folder)
     try:
         _check_inputs(out, record, sources)
         same = msgspec.structs.replace(budget, kernels=record.kernels)
@@ -45,6 +46,26 @@ def rebuild(out: Path, folder: Path, budget: Budget) -> int:
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.rebuild-", dir=out.parent) as beside:
         again = _run(made, Path(beside) / out.name, record, sources)
         return _compare(out, again, record)
+
+
+def _opened(out: Path, record: Record, folder: Path) -> tuple[Recipe, list[Source]]:
+    """The recipe and its inputs. Where files are missing, the recipe has most likely lain in another folder."""
+    try:
+        recipe = _recompiled(out, record, folder)
+        return recipe, recipe.sources()
+    except Problem as problem:
+        if problem.slug not in ("not-found", "import-not-found"):
+            raise
+        message = f"{problem.message} The recipe's paths are seen from {folder}; it may have lain in another folder."
+        raise Problem(problem.slug, message, problem.place, fix=_seen_from_elsewhere(out, record, problem)) from None
+
+
+def _seen_from_elsewhere(out: Path, record: Record, problem: Problem) -> str:
+    """The command with the output's folder if the inputs are there; else with one to be filled in."""
+    again = f"mergelang verify {shlex.quote(os.path.relpath(out))} --rebuild --from"
+    if all((out.parent / os.path.expanduser(origin.input)).exists() for origin in record.inputs):
+        return f"{again} {shlex.quote(os.path.relpath(out.parent))}"
+    return f"{again} FOLDER" + (f", or {problem.fix}" if problem.fix.startswith("hf download") else "")
 
 
 def _recompiled(out: Path, record: Record, folder: Path) -> Recipe:
