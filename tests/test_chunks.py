@@ -32,7 +32,7 @@ STATISTICS = {
     "largest(x, per = CHUNK)": lambda x: x.max(),
     "order(2, x, per = CHUNK)": lambda x: x.sort().values[min(2, x.numel() - 1)],
     "quantile(50%, per = CHUNK, x)": lambda x: x.sort().values[-(-x.numel() // 2) - 1],
-    "rank(x, per = CHUNK)": lambda x: x.argsort().argsort().double(),
+    "rank(x, per = CHUNK)": lambda x: x.argsort(stable=True).argsort().double(),
 }
 
 
@@ -61,6 +61,19 @@ def compare(found: Weights, call: str, counts: dict[str, int]) -> None:
 def test_a_statistic_is_that_of_each_chunk_alone(call: str, count: int, budget: Budget) -> None:
     found = made(f"field(0 * x + {call.replace('CHUNK', f'chunk({count})')})", budget)
     compare(found, call, dict.fromkeys(A, count))
+
+
+@pytest.mark.parametrize("count", [3, 300])
+@pytest.mark.parametrize("call", STATISTICS)
+def test_chunks_are_gone_through_one_after_the_other(call: str, count: int) -> None:
+    x = torch.randn((701, 401), generator=torch.Generator().manual_seed(1))
+    text = f"let x = raw(a) merge field({call.replace('CHUNK', f'chunk({count})')})"
+    recipe = ml.compile(text, a={"w": x})
+    request = Request(precision="F64", dtype="F64", budget=BUDGETS["small blocks"])
+    assert [program.reach for program in recipe.plan(request).programs] == ["chunk"]
+    (found,) = recipe.tensors(request).values()
+    wanted = torch.cat([torch.zeros_like(part) + STATISTICS[call](part) for part in chunks(x.double(), count)])
+    torch.testing.assert_close(found["w"], wanted.view_as(x), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(

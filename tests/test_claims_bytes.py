@@ -36,7 +36,8 @@ RECIPES = {
     "random masks": f"merge dare_ties(p = 60%, density = 50%, seed = 3, {TASKS}) + base",
     "ranks and chances per row": f"merge della(density = 40%, {TASKS}) + base",
     "ranks against a count": f"merge sce(topk = 30%, {TASKS}) + base",
-    "chunks": f"merge base + raw(norm(per = chunk(9), math)) * ties(per = chunk(2 + 5 * depth), {TASKS})",
+    "ties per chunk": f"merge ties(per = chunk(1 + 300 * depth), density = 30%, {TASKS}) + base",
+    "chunks of two lengths": f"merge base + raw(norm(per = chunk(9), math)) * ties(per = chunk(2 + depth), {TASKS})",
     "columns, layers and lengths": "merge base + code * (norm(per = layer, math) / norm(per = layer, code))"
     " * (abs(code) >= mean(abs(code), per = column)) * cosine(math, chat)",
 }

@@ -43,7 +43,8 @@ RECIPES = {
         let one = adapter("one", on = base)
         merge base + truncate(9, 0.5 * one + adapter("two", on = base)) + norm(one) * polar(one)""",
     "ranks per row and chances": "merge della(density = 40%, [math, code]) + base",
-    "chunks": "merge della(per = chunk(5), density = 40%, [math, code]) + norm(per = chunk(1000000), code) + base",
+    "ties, per chunk": "merge ties(per = chunk(7), [math, code, chat]) + base",
+    "chunks of two lengths": "merge della(per = chunk(5), [math, code]) + norm(per = chunk(1000000), code) + base",
 }
 BUDGETS = {"usual": 1 << 30, "scarce": 1}
 RANKS = "merge base + rank(per = tensor, math) / size(per = tensor, math) * math"

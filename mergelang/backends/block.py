@@ -24,6 +24,7 @@ from mergelang.backends.random import fill_chance, fill_uniform, words_at_once
 from mergelang.backends.registers import Layout, allocate
 from mergelang.backends.rows import GATHERS
 from mergelang.backends.workspace import as_numbers
+from mergelang.plan.grid import length_of_chunks
 from mergelang.plan.model import GapUnit, Phase, Program, Step
 
 # What one value of a register stands for; where there are matrices, registers have shapes instead of kinds.
@@ -211,15 +212,25 @@ class Binder:
             return _counted(made, operands, self._unit(step)) if "gap" in step.attrs else _call(made, operands)
         line, _, name = step.op.partition("_")
         if line == "head":
-            heads, side = int(step.attrs["heads"]), str(step.attrs["side"])
-            return _call(partial(per_head, gather=name, count=heads, side=side), operands)
+            return _call(partial(per_head, gather=name, count=int(step.attrs["heads"])), operands)
         if line == "chunk":
-            return _chunked(name, self._exactly(step.args[-2]), [*operands[:-2], operands[-1]])
+            return self._chunks(step, name, [*operands[:-2], operands[-1]])
         if line == "tensor":
             operands = [_as_row(operands[0]), *operands[1:-1], _as_row(operands[-1])]
             line = "row"
         call, dim = GATHERS[name], {"row": 1, "column": 0}[line]
         return lambda frame: call(*(operand(frame) for operand in operands), dim=dim)
+
+    def _chunks(self, step: Step, gather: str, operands: Sequence[Operand]) -> Action:
+        """The statistic of each chunk that the block holds: of the tensor's, or of those of a matrix made from it."""
+        count, is_block = self._exactly(step.args[-2]), self.kind(step.args[-1]) == "block"
+
+        def run(frame: Frame) -> None:
+            *places, x = (operand(frame) for operand in operands[1:])
+            length = length_of_chunks(frame.grid.size if is_block else x.numel(), count(frame))
+            per_chunk(operands[0](frame), *places, x, gather=gather, length=length)
+
+        return run
 
     def _exactly(self, register: int) -> Callable[[Frame], float]:
         """The number in a register, which a scalar's has whatever the working precision."""
@@ -324,10 +335,6 @@ def _first_two(out: Operand, x: Operand, y: Operand, first: int, second: int, st
             kernels.add_scaled(out(frame), frame.numbers[second], y(frame))
 
     return run
-
-
-def _chunked(gather: str, count: Callable[[Frame], float], operands: Sequence[Operand]) -> Action:
-    return lambda frame: per_chunk(*[operand(frame) for operand in operands], gather=gather, count=count(frame))
 
 
 def _earlier(out: Operand, number: Callable[[Frame], float]) -> Action:

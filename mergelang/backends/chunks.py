@@ -10,18 +10,14 @@ from torch import Tensor
 from mergelang.backends.rows import GATHERS
 
 
-def per_chunk(out: Tensor, *args: Tensor, gather: str, count: float) -> None:
-    """What `gather` finds for each of `count` chunks of the last argument [rows, cols], at every weight of the chunk.
-
-    The count is rounded down and at least 1, the length of a chunk is rounded up: there may be fewer than asked for.
-    """
+def per_chunk(out: Tensor, *args: Tensor, gather: str, length: int) -> None:
+    """What `gather` finds for each chunk of so many weights of the last argument [rows, cols], at all of them."""
     *places, x = args
     weights = x.numel()
-    length = -(-weights // int(min(max(1.0, count), weights)))
     whole = weights // length * length
     flat = [place if place.dim() == 0 else place.expand_as(x).reshape(-1) for place in places]
-    for part, size in ((slice(whole), length), (slice(whole, weights), weights - whole)):
-        if size:
+    for part, size in ((slice(0, whole), length), (slice(whole, weights), weights - whole)):
+        if part.start < part.stop:
             shares = [place if place.dim() == 0 else place[part].view(-1, size)[:, :1] for place in flat]
             _each(out.view(-1)[part].view(-1, size), *shares, x.reshape(-1)[part].view(-1, size), gather=gather)
 

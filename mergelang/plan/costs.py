@@ -9,7 +9,7 @@ from functools import cache
 from mergelang.catalog import Checkpoint, stored_bytes
 from mergelang.plan.expressions import DECOMPOSING
 from mergelang.plan.footprint import kept_leaves, leaves_of
-from mergelang.plan.grid import extent, grid_of
+from mergelang.plan.grid import Grid, extent, task_grid
 from mergelang.plan.memory import memory_of
 from mergelang.plan.model import Costs, Leaf, Plan, Program, Task
 
@@ -41,16 +41,16 @@ def _task_reads(task: Task, program: Program, inputs: Sequence[Checkpoint]) -> i
     read = 0
     for phase in program.phases:
         loaded = leaves_of(phase) - kept
-        part = _looked_at(task.shape, program.reach, phase.sampled) if phase.sampled else weights
+        part = _looked_at(task_grid(task, program), phase.sampled) if phase.sampled else weights
         read += sum(sizes[leaf] * part // weights if part < weights else sizes[leaf] for leaf in loaded)
         kept |= set() if phase.sampled else loaded & stay
     return read
 
 
 @cache
-def _looked_at(shape: tuple[int, ...], reach: str, one_in: int) -> int:
+def _looked_at(grid: Grid, one_in: int) -> int:
     """How many weights of such a tensor a sample looks at that is to see one in so many."""
-    return grid_of(shape, reach).sampled(one_in)
+    return grid.sampled(one_in)
 
 
 def _leaf_reads(leaf: Leaf, inputs: Sequence[Checkpoint]) -> int:

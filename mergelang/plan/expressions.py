@@ -186,9 +186,11 @@ class Table:
         return (*places, self.spread(subject, node.args[-1], name, space))
 
     def _per_head(self, op: str, args: tuple[Expression, ...], parts: Split) -> Expression:
-        """A statistic of each head, at every weight of the head."""
-        shape = args[-1].shape
-        return self.make(f"head_{op}", args, "block", shape=shape, heads=parts.count, side=parts.side)
+        """A statistic of each head, at all its weights. Heads that have rows of their own are chunks."""
+        *places, subject = args
+        if parts.side == "rows":
+            return self.make(f"chunk_{op}", (*places, self.number(parts.count), subject), "block", shape=subject.shape)
+        return self.make(f"head_{op}", args, "block", shape=subject.shape, heads=parts.count)
 
     def order(self, rank: Expression, subject: Expression) -> Expression:
         """The value at that place of a tensor. Its sample can be taken in the phase that works out the rank."""

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from mergelang.catalog import DTYPE_BITS
 from mergelang.plan.expressions import MATRIX_STEPS, MOVES
-from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT, SAMPLE, WHOLE, extent
+from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT, SAMPLE, extent, task_grid
 from mergelang.plan.loops import most_kept
-from mergelang.plan.model import CHUNK, Kernels, Leaf, Phase, Program, Step, Store, Task
+from mergelang.plan.model import Kernels, Leaf, Phase, Program, Step, Store, Task
 
 # The most temporaries that a step needs beside its result, and steps that need none.
 MOST_TEMPS = 2
@@ -23,8 +23,8 @@ RAW_WIDTH = 8
 SCRATCH_NUMBERS = 7
 # Fresh bytes per weight while a statistic within the block is taken: copies in float64, sorted values, their places.
 GATHER_BYTES = {"total": 8, "smallest": 0, "largest": 0, "order": 32, "rank": 32}
-# And while it is taken within a tensor: of heads copies with each one's weights in a row, of chunks their values and
-# the places wanted, which may be as many as there are weights.
+# And while it is taken of heads, copies with each one's weights in a row; of chunks their values and the places
+# wanted, which may be as many as there are weights.
 WITHIN_BYTES = {"head": 8, "chunk": 8}
 # Numbers that a decomposition takes beside its result: copies of the matrix, of its factors, and squares of the
 # smaller side, which LAPACK's divide and conquer works in. Measured, it is 10 to 50 percent less.
@@ -106,16 +106,10 @@ def is_gather(op: str) -> bool:
     return op.startswith(("row_", "column_", "tensor_", "head_", "chunk_"))
 
 
-def block_shape(shape: tuple[int, ...], reach: str, block: int) -> tuple[int, int]:
-    """Rows and columns of the largest block into which a tensor of this shape is cut."""
-    cols, rows = (shape[-1] if shape else 1), math.prod(shape[:-1])
-    chunk = max(1, CHUNK // max(1, cols)) * max(1, cols)
-    if reach in WHOLE:
-        chunk = max(1, rows * cols)
-    elif len(shape) < 2:
-        chunk = max(1, cols) if reach == "row" else CHUNK
-    weights = min(rows * cols, max(1, block // chunk) * chunk)
-    return (1, weights) if rows == 1 else (weights // max(1, cols), cols)
+def block_shape(task: Task, program: Program, block: int) -> tuple[int, int]:
+    """Rows and columns of the largest block into which the task's tensor is cut."""
+    grid = task_grid(task, program)
+    return grid.shape(min(grid.size, grid.whole_chunks(block)))
 
 
 def kept_bytes(task: Task, program: Program) -> int:
@@ -160,7 +154,7 @@ def orders(phase: Phase) -> int:
 
 def piece_weights(task: Task, program: Program, block: int, piece_bytes: int) -> int:
     """The most weights of a task that travel together: whole blocks of about `piece_bytes`."""
-    weights = max(1, math.prod(block_shape(task.shape, program.reach, block)))
+    weights = max(1, math.prod(block_shape(task, program, block)))
     return min(math.prod(task.shape), max(1, piece_bytes // bytes_per_weight(task) // weights) * weights)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from mergelang.plan.model import CHUNK
+from mergelang.plan.model import CHUNK, Program, Task
 
 # A sample is taken in stretches of about this many weights, from all over a tensor: each costs a few dozen calls.
 STRETCH = 4096
@@ -44,11 +44,15 @@ def extent(kind: str, rows: int, cols: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A tensor seen as `rows` x `cols`, in chunks of `chunk` weights (the last may be shorter)."""
+    """A tensor seen as `rows` x `cols`, in chunks of `chunk` weights (the last may be shorter).
+
+    A sample takes stretches of `unit` weights, which belong together.
+    """
 
     rows: int
     cols: int
     chunk: int
+    unit: int = 1
 
     @property
     def size(self) -> int:
@@ -65,7 +69,7 @@ class Grid:
         return max(1, weights // self.chunk) * self.chunk
 
     def stretches(self, one_in: int) -> Sequence[tuple[int, int]]:
-        """The parts of the tensor that a sample looks at, one weight in so many: whole rows, evenly spread; all of a
+        """The parts of the tensor that a sample looks at, one weight in so many: whole units, evenly spread; all of a
         small tensor."""
         return _stretches(self, one_in)
 
@@ -75,7 +79,7 @@ class Grid:
 
     def shape(self, weights: int) -> tuple[int, int]:
         """Rows and columns of a block of this many weights."""
-        return (1, weights) if self.rows == 1 else (weights // self.cols, self.cols)
+        return (1, weights) if self.rows == 1 else (weights // max(1, self.cols), self.cols)
 
     def spots(self, kind: str) -> int:
         """How many values a chunk has in a register of this kind.
@@ -96,27 +100,48 @@ def looked_at(one_in: int) -> int:
     return max(ONE_IN, min(MOST_ONE_IN, one_in // THINNED))
 
 
-def grid_of(shape: tuple[int, ...], reach: str) -> Grid:
-    """The grid of a tensor of this shape under a program of this reach. It depends on nothing else.
+def task_grid(task: Task, program: Program) -> Grid:
+    """The grid on which a task's program runs."""
+    return grid_of(task.shape, program.reach, float(task.scalars[program.chunks]) if program.reach == "chunk" else 1)
+
+
+def length_of_chunks(weights: int, count: float) -> int:
+    """How long each of so many chunks is, rounded up; there is at least one.
+
+    >>> length_of_chunks(100, 8), length_of_chunks(100, 2.9), length_of_chunks(100, 0), length_of_chunks(100, 1000)
+    (13, 50, 100, 1)
+    """
+    return max(1, -(-weights // max(1, int(min(max(1.0, count), weights)))))
+
+
+def grid_of(shape: tuple[int, ...], reach: str, chunks: float = 1) -> Grid:
+    """The grid of a tensor of this shape under a program of this reach, with so many chunks where that is the reach.
+    It depends on nothing else.
 
     >>> grid_of((100_000, 10), "weight")
-    Grid(rows=100000, cols=10, chunk=65530)
+    Grid(rows=100000, cols=10, chunk=65530, unit=10)
+    >>> grid_of((100_000, 10), "chunk", chunks=64)
+    Grid(rows=1, cols=1000000, chunk=62500, unit=15625)
     """
     cols = shape[-1] if shape else 1
     rows = math.prod(shape[:-1])
+    if reach == "chunk":
+        unit = length_of_chunks(rows * cols, chunks)
+        return Grid(1, rows * cols, max(1, CHUNK // unit) * unit, unit)
     if reach in WHOLE:
         return Grid(rows, cols, max(1, rows * cols))
     if len(shape) < 2:
         return Grid(rows, cols, max(1, cols) if reach == "row" else CHUNK)
-    return Grid(rows, cols, max(1, CHUNK // max(1, cols)) * max(1, cols))
+    unit = max(1, cols)
+    return Grid(rows, cols, max(1, CHUNK // unit) * unit, unit if rows > 1 else 1)
 
 
 @cache  # asked for every piece of a sample, and tensors of few shapes
 def _stretches(grid: Grid, one_in: int) -> Sequence[tuple[int, int]]:
     if grid.size <= SAMPLED_WHOLE or grid.chunk >= grid.size:
         return ((0, grid.size),) if grid.size else ()
-    unit = grid.cols if grid.rows > 1 else 1
-    # As nearly the same share of every tensor as whole rows can be, so that a sample of the whole model is fair.
+    unit = grid.unit
+    # As nearly the same share of every tensor as whole units can be, so that a sample of the whole model is fair.
     wanted = max(1, round(grid.size / (one_in * unit)))
     count = max(1, min(MOST_STRETCHES, wanted, wanted * unit // STRETCH))
     starts = [(2 * i + 1) * (grid.size // unit) // (2 * count) for i in range(count)]

@@ -30,6 +30,7 @@ from mergelang.plan.footprint import (
     rounded,
     share_bytes,
 )
+from mergelang.plan.grid import task_grid
 from mergelang.plan.model import CHUNK, Plan, Program, Task
 
 # Large enough that handing it from thread to thread costs nothing, small enough that few make a full pipeline.
@@ -140,7 +141,7 @@ def _raw_width(plan: Plan) -> int:
 def register_bytes(plan: Plan, task: Task, number: int, usual: int) -> int:
     """What a block of the task takes in phase `number` of registers and as bytes, beyond what every worker has."""
     program, itemsize, block = plan.programs[task.program], ITEMSIZE[plan.precision], plan.budget.block
-    shape = block_shape(task.shape, program.reach, block)
+    shape = block_shape(task, program, block)
     scratch = SCRATCH_NUMBERS * shape[0] * shape[1] * itemsize
     excess = max(
         0, block_bytes(program, program.phases[number], shape, itemsize, plan.budget.kernels) + scratch - usual
@@ -152,7 +153,8 @@ def _needs(plan: Plan, number: int, piece_bytes: int) -> Iterator[Need]:
     stage, usual = plan.stages[number], usual_bytes(plan)
     seen: dict[tuple[object, ...], tuple[str, int, int, int]] = {}
     for task in stage.tasks:
-        like = (task.program, task.shape, task.resident, *(leaf.dtype for leaf in task.leaves),
+        grid = task_grid(task, plan.programs[task.program])
+        like = (task.program, task.shape, grid, task.resident, *(leaf.dtype for leaf in task.leaves),
                 *(store.dtype for store in task.stores))  # fmt: skip
         if like not in seen:
             what = _described(plan.programs[task.program], task)

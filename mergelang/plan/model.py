@@ -47,8 +47,8 @@ class Step(Data, frozen=True):
     the coefficients add up to 1: x0 + c1*(x1 - x0) + ..., exact where all x are equal; attr bits: all x are floats of
     so many bits, and the sum is only stored, as such),
     `row_total|smallest|largest|rank`, `row_order` (args: rank, x), the same with `column_` and, for ranks, `tensor_`,
-    and with `head_` (attrs heads, side: of so many heads, each with "rows" or "columns" of its own, at every weight)
-    and `chunk_` (args: how many, x; before them a place: of each of so many chunks, at every weight),
+    `chunk_` (args: how many, x, before them a place: of each of so many chunks, at every weight) and `head_` (attr
+    heads: of so many heads, each with columns of its own, at every weight),
     `first` (args: count, value, cut, x -> 1 for the values at the first `count` places in ascending order,
     of which `value` is the last and `cut` says which of its equals belong to them: see Fold), `shrink` (args: x, least
     -> x where its size is at least a number, else 0), `middle` (args: x, low, high -> x where its size lies between two
@@ -111,16 +111,18 @@ class Phase(Data, frozen=True):
 class Program(Data, frozen=True):
     """What to compute for one tensor; `before` runs once on scalars, ahead of the first phase.
 
-    `reach` says what a block must hold: any weights ("weight"), whole rows ("row") or the whole tensor ("tensor"); with
-    linear algebra ("matrix") it holds the whole tensor, and each register says its own shape, as `48x16`.
+    `reach` says what a block must hold: any weights ("weight"), whole rows ("row"), whole chunks ("chunk"), of which
+    there are as many as register `chunks` says, or the whole tensor ("tensor"); with linear algebra ("matrix") it holds
+    the whole tensor, and each register says its own shape, as `48x16`.
     """
 
     kinds: tuple[str, ...]  # per register: block, row, column or scalar; a shape for a matrix
     leaves: int
     before: tuple[Step, ...]
     phases: tuple[Phase, ...]
-    reach: Literal["weight", "row", "tensor", "matrix"] = "weight"
+    reach: Literal["weight", "row", "chunk", "tensor", "matrix"] = "weight"
     masks: int = 0  # how many are kept, a byte a weight
+    chunks: int = -1
 
 
 class Leaf(Data, frozen=True):

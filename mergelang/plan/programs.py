@@ -18,9 +18,10 @@ from mergelang.plan.model import AttrValue, Fold, Phase, Program, Scalar, Step
 ROW_OPS = frozenset(["row_total", "row_smallest", "row_largest", "row_order", "row_rank"])
 # The bits that floats of 16 bits have of a number.
 NARROW = {"BF16": 8, "F16": 11}
-TENSOR_OPS = frozenset(op.replace("row", line) for op in ROW_OPS for line in ("column", "tensor", "head", "chunk"))
+TENSOR_OPS = frozenset(op.replace("row", line) for op in ROW_OPS for line in ("column", "tensor", "head"))
+CHUNK_OPS = frozenset(op.replace("row", "chunk") for op in ROW_OPS)
 
-Reach = Literal["weight", "row", "tensor", "matrix"]
+Reach = Literal["weight", "row", "chunk", "tensor", "matrix"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +71,15 @@ class _Compiler:
 
     def compile(self) -> Compiled:
         self.order = list(_in_order([e for r in self.roots for e in (r.expression, r.rank) if e is not None]))
-        self.reach = _reach({e.op for e in self.order})
+        self.reach = _reach(self.order)
         given = [e for e in self.order if e.op in ("number", "stat")]
         for expression in [*given, *(e for e in self.order if e.op not in ("number", "stat"))]:
             self.register[id(expression)] = len(self.register)
         scalars = tuple(cast(Scalar, e.attr("value") if e.op == "number" else e.attr("name")) for e in given)
         stats = tuple(dict.fromkeys(root.stat for root in self.roots if root.stat))
         phases = tuple(self._phase(p, stats) for p in range(self._phase_count()))
-        program = Program(self._kinds(), len(self.leaves), self._scalar_steps(0), phases, self.reach)
+        counts = [self.register[id(e)] for e in _counts(self.order)] if self.reach == "chunk" else [-1]
+        program = Program(self._kinds(), len(self.leaves), self._scalar_steps(0), phases, self.reach, chunks=counts[0])
         program = with_guesses(program)
         return Compiled(program, with_masks(program), tuple(self.leaves), scalars, tuple(self.seeds), stats)
 
@@ -190,11 +192,26 @@ def _sampled(folds: Sequence[Fold]) -> int:
     return min((looked_at(fold.stride) for fold in folds), default=0)
 
 
-def _reach(ops: set[str]) -> Reach:
+def _reach(order: Sequence[Expression]) -> Reach:
     """What a block must hold for these operations."""
+    ops = {e.op for e in order}
     if ops & MATRIX_STEPS:
         return "matrix"
-    return "tensor" if ops & TENSOR_OPS else "row" if ops & ROW_OPS else "weight"
+    if ops & TENSOR_OPS:
+        return "tensor"
+    if counts := _counts(order):
+        return "chunk" if _is_in_chunks(order, counts) else "tensor"
+    return "row" if ops & ROW_OPS else "weight"
+
+
+def _counts(order: Sequence[Expression]) -> list[Expression]:
+    """How many chunks there are, as statistics of chunks say it."""
+    return list(dict.fromkeys(e.args[-2] for e in order if e.op in CHUNK_OPS))
+
+
+def _is_in_chunks(order: Sequence[Expression], counts: Sequence[Expression]) -> bool:
+    """Whether blocks can be whole chunks: of one length, known from headers, where nothing goes by rows or columns."""
+    return len(counts) == 1 and counts[0].op == "number" and {e.kind for e in order} <= {"block", "scalar"}
 
 
 def _in_order(roots: list[Expression]) -> Iterator[Expression]:

@@ -14,6 +14,7 @@ from mergelang.backends.device import is_pinned
 from mergelang.backends.workspace import dtype_of
 from mergelang.formats.protocols import Sink, Source
 from mergelang.plan.footprint import aligned, leaves_of, rounded
+from mergelang.plan.grid import task_grid
 from mergelang.plan.memory import memory_of, register_bytes, usual_bytes, worker_bytes
 from mergelang.plan.model import GapUnit, Leaf, Phase, Plan, Program, Store, Task
 from mergelang.run.buffers import Buffers
@@ -100,7 +101,8 @@ class Context:
 
     def register_bytes(self, task: Task, phase: int) -> int:
         """What the blocks of a task take in the phase beside what every worker has."""
-        key = (task.program, phase, task.shape, *(leaf.dtype for leaf in task.leaves))
+        grid = task_grid(task, self.plan.programs[task.program])
+        key = (task.program, phase, grid, *(leaf.dtype for leaf in task.leaves))
         if key not in self._registers:
             self._registers[key] = register_bytes(self.plan, task, phase, self._usual)
         return self._registers[key]

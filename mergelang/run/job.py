@@ -15,7 +15,7 @@ from mergelang.backends.folds import Streaming
 from mergelang.backends.order import START, Found, Order
 from mergelang.backends.scratch import Scratch
 from mergelang.plan.footprint import bytes_per_weight, kept_bytes, kept_leaves, leaf_bytes
-from mergelang.plan.grid import ONE_IN, SAMPLE, SAMPLED_WHOLE, extent, grid_of
+from mergelang.plan.grid import ONE_IN, SAMPLE, SAMPLED_WHOLE, extent, task_grid
 from mergelang.plan.model import Fold, GapUnit, Step, Task
 from mergelang.run.context import BoundPhase, Context, regions
 from mergelang.run.gaps import TaskGaps
@@ -29,7 +29,7 @@ class Job:
     def __init__(self, number: int, task: Task, context: Context) -> None:
         self.number, self.task, self.context = number, task, context
         self.bound = context.programs[task.program]
-        self.grid = grid_of(task.shape, self.bound.program.reach)
+        self.grid = task_grid(task, self.bound.program)
         self.phase = -1
         self._floats = [0.0] * len(self.bound.program.kinds)
         self._floats[: len(task.scalars)] = [context.statistics.number(scalar) for scalar in task.scalars]
