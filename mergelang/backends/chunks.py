@@ -18,8 +18,14 @@ def per_chunk(out: Tensor, *args: Tensor, gather: str, length: int) -> None:
     flat = [place if place.dim() == 0 else place.expand_as(x).reshape(-1) for place in places]
     for part, size in ((slice(0, whole), length), (slice(whole, weights), weights - whole)):
         if part.start < part.stop:
-            shares = [place if place.dim() == 0 else place[part].view(-1, size)[:, :1] for place in flat]
-            _each(out.view(-1)[part].view(-1, size), *shares, x.reshape(-1)[part].view(-1, size), gather=gather)
+            wanted = [place if place.dim() == 0 else _of_each(place[part].view(-1, size)) for place in flat]
+            _each(out.view(-1)[part].view(-1, size), *wanted, x.reshape(-1)[part].view(-1, size), gather=gather)
+
+
+def _of_each(places: Tensor) -> Tensor:
+    """The place that is wanted of each row, its first; one number where it is the same, so that nothing is sorted."""
+    first = places[:, :1]
+    return first[0, 0] if bool((first == first[0]).all()) else first
 
 
 def _each(out: Tensor, *args: Tensor, gather: str) -> None:
