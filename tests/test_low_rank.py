@@ -185,10 +185,10 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def costs(large: Path, output: str) -> Costs:
+def costs(large: Path, output: str, more: str = "let x = 0.5 * one + two\n") -> Costs:
     lets = 'let base = checkpoint("base.safetensors")\n'
     lets += "".join(f'let {name} = adapter("{name}", on = base)\n' for name in ("one", "two"))
-    (large / "r.merge").write_text(f"{lets}let x = 0.5 * one + two\nmerge {output}\n")
+    (large / "r.merge").write_text(f"{lets}{more}merge {output}\n")
     return ml.compile(large / "r.merge").plan().costs
 
 
@@ -197,6 +197,16 @@ def test_a_plan_with_factors_takes_far_less(large: Path) -> None:
     assert factored.flops * LESS_ARITHMETIC < full.flops
     assert factored.peak_memory + LESS_MEMORY < full.peak_memory
     assert factored.bytes_read == full.bytes_read
+
+
+@pytest.mark.parametrize("x", ["one", "(base - origin)"])
+def test_what_is_used_again_and_again_is_looked_at_once(large: Path, x: str) -> None:
+    """Each step uses the last one twice: looked at from each use, they would be 2^60."""
+    lets = f"let x0 = {x}\n" + "".join(
+        f"let x{number + 1} = transpose(x{number}) + transpose(transpose(transpose(x{number})))\n"
+        for number in range(60)
+    )
+    assert costs(large, "delta(truncate(3, x60))", lets).sweeps == 1
 
 
 # In cubes of the matrix's rows: a product of matrices of full size takes 2 of them, a decomposition 12.

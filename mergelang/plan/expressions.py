@@ -20,6 +20,7 @@ from mergelang.plan.grid import extent
 from mergelang.plan.heads import Split, split
 from mergelang.plan.kinds import KINDS, spanned, widest
 from mergelang.plan.levels import STREAMED
+from mergelang.plan.low_rank import Products
 from mergelang.plan.matrix_expressions import matrix_expression
 from mergelang.plan.ranks import compared
 from mergelang.plan.space import Key, Space, view
@@ -74,6 +75,7 @@ class Table:
     rounds: int  # passes that an exact order statistic takes at this precision
     unguarded: frozenset[int] = frozenset()  # nodes that count where they meet a gap
     gaps: dict[int, int] = field(default_factory=dict)  # by the expression's id, the node that says what it means
+    products: dict[int, Products | None] = field(default_factory=dict)  # by id, what adds up to an expression
     _made: dict[object, Expression] = field(default_factory=dict)
     _found: dict[tuple[int, str, int], Expression] = field(default_factory=dict)
     _groups: dict[int, set[str]] = field(default_factory=dict)

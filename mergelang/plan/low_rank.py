@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mergelang.plan.expressions import Expression, Table
 
 # A matrix as a sum of products, of which each left factor has as many columns as its right one has rows.
-Products = list[tuple["Expression", "Expression"]]
+Products = tuple[tuple["Expression", "Expression"], ...]
 Change = Callable[["Expression", "Expression"], tuple["Expression", "Expression"]]
 
 # With factors that are less narrow there would be nothing to gain.
@@ -45,19 +45,20 @@ def product_of(table: Table, x: Expression, y: Expression) -> Expression:
 
 def _products(table: Table, x: Expression) -> Products | None:
     """Products that add up to x, none where it is 0; None where none are known, or none that are narrow."""
-    found = [] if is_zeros(x) else _by_operation(table, x)
-    if found is None or NARROW * sum(left.shape[1] for left, _ in found) > min(x.shape):
-        return None
-    return found
+    if id(x) not in table.products:
+        found = () if is_zeros(x) else _by_operation(table, x)
+        narrow = found is not None and NARROW * sum(left.shape[1] for left, _ in found) <= min(x.shape)
+        table.products[id(x)] = found if narrow else None
+    return table.products[id(x)]
 
 
 def _by_operation(table: Table, x: Expression) -> Products | None:
     match x.op:
         case "leaf":
             factors = factors_of_leaf(table, x)
-            return [factors] if factors else None
+            return (factors,) if factors else None
         case "product":
-            return [(x.args[0], x.args[1])]
+            return ((x.args[0], x.args[1]),)
         case "transpose":
             return _each(table, x.args[0], lambda left, right: (transposed(table, right), transposed(table, left)))
         case "leading":
@@ -81,18 +82,18 @@ def _by_operation(table: Table, x: Expression) -> Products | None:
 
 def _each(table: Table, x: Expression, change: Change) -> Products | None:
     found = _products(table, x)
-    return None if found is None else [change(left, right) for left, right in found]
+    return None if found is None else tuple(change(left, right) for left, right in found)
 
 
 def _sum(parts: Sequence[Products | None]) -> Products | None:
     known = [part for part in parts if part is not None]
-    return [product for part in known for product in part] if len(known) == len(parts) else None
+    return tuple(pair for part in known for pair in part) if len(known) == len(parts) else None
 
 
 def _scaled(table: Table, weight: Expression, x: Expression) -> Products | None:
     """x times a number, or times one for each row or column."""
     if is_zeros(weight):
-        return []
+        return ()
     if weight.kind == "block":
         return None
     if weight.kind == "column":
