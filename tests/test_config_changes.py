@@ -59,6 +59,8 @@ def test_parts_that_say_different_things_are_refused(tmp_path: Path) -> None:
         ("num_hidden_layers = true", "num_hidden_layers = 2"),
         ("model_type = 2", 'model_type = "plain"'),
         ("is = [1, 2]", 'is = "base"'),
+        ('num_local_experts = "x"', "num_local_experts = 8"),
+        ("hidden_size = true", "hidden_size = 8"),
     ],
 )
 def test_an_entry_of_another_kind_is_refused(entry: str, fix: str, tmp_path: Path) -> None:

@@ -37,9 +37,16 @@ def config_changes(
         if told is not None and (value != told or isinstance(value, bool)):
             raise _otherwise(key, value, told, place)
         stood = _entry(before, key)
+        if stood is None and _is_count(key):
+            stood = 8
         if type(stood) in KINDS and {KINDS[type(stood)], KINDS[type(value)]} not in ALIKE:
             raise _other_kind(key, value, stood, place)
     return changes
+
+
+def _is_count(key: str) -> bool:
+    """Whether the entry says how many of something there are, by the names that configs have for such."""
+    return key.startswith(("num_", "n_")) or key.endswith("_size")
 
 
 def _entry(config: Mapping[str, object], key: str) -> object:
