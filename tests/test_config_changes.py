@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from tiny_files import write_tiny
 
 import mergelang as ml
+from mergelang.cli import mergelang
 from mergelang.problem import Problem
 
 NAMES = 'let base = checkpoint("base") let a = checkpoint("a") let b = checkpoint("b") '
@@ -93,3 +95,32 @@ def test_a_config_cannot_keep_the_count_of_layers_that_were_dropped(tmp_path: Pa
     with pytest.raises(Problem) as caught:
         config_of('merge config(num_hidden_layers = 2, drop("layers.**", base))', tmp_path)
     assert (caught.value.slug, caught.value.fix) == ("config-differs", "num_hidden_layers = 0")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('merge select("**.mlp.**", base)', ["embed", "head", "layers.0.attention", "layers.1.attention"]),
+        ('merge drop("head.*", mean([base, a]))', ["head"]),
+        ("merge base[0..1]", ["embed", "head"]),
+        ('merge drop("layers.**", base)', []),
+        ('merge drop("layers.1.**", base)', []),
+        ("merge stack(ends = base, [base[0..2], a[0..1]])", []),
+        ('merge config(n = 2, drop("head.*", base))', []),
+    ],
+)
+def test_what_is_left_out_of_the_model_that_the_config_is_for_is_told(
+    text: str, names: list[str], tmp_path: Path
+) -> None:
+    config_of(text, tmp_path)
+    (output,) = ml.compile(tmp_path / "recipe.merge").plan().outputs
+    assert output.left_out == tuple(f"{name}.weight" for name in names)
+
+
+def test_one_who_runs_a_recipe_is_told_what_its_output_lacks(tmp_path: Path) -> None:
+    config_of('merge select("**.mlp.**", base)', tmp_path)
+    said = "model lacks 4 tensors of base, such as embed.weight, and takes its config as it is\n"
+    runner, recipe = CliRunner(), str(tmp_path / "recipe.merge")
+    assert said in runner.invoke(mergelang, ["compile", recipe]).output
+    assert said in runner.invoke(mergelang, ["run", recipe, "-o", str(tmp_path / "again")]).output
+    assert said not in runner.invoke(mergelang, ["run", recipe, "-o", str(tmp_path / "file.safetensors")]).output

@@ -81,7 +81,7 @@ def run(
     if as_json:
         click.echo(json.dumps(_facts(report, plan)))
     elif not quiet:
-        click.echo(_words(report))
+        click.echo(_words(report, plan, out))
 
 
 def _plan(recipe: str, settings: tuple[tuple[str, str], ...], given: dict[str, object]) -> Plan:
@@ -147,14 +147,17 @@ def _stopped(out: Path) -> str:
     return "\nStopped. Nothing was finished yet, and nothing half-written was left."
 
 
-def _words(report: RunReport) -> str:
+def _words(report: RunReport, plan: Plan, out: Path) -> str:
     from mergelang.cli.gaps import found
+    from mergelang.cli.summary import left_out
     from mergelang.inspect import size
+    from mergelang.run.targets import is_file
 
     speed = f", {size(round(report.bytes_read / report.seconds))}/s" if report.seconds > 0 else ""
     lines = [
         f"read {size(report.bytes_read)}, wrote {size(report.bytes_written)} in {report.seconds:.1f} s{speed}",
         *found(report.gaps),
+        *([] if is_file(out) else left_out(plan)),  # a file has no config
         *(str(path) for path in report.outputs),
     ]
     return "\n".join(lines)

@@ -35,7 +35,17 @@ def _outputs(plan: Plan) -> list[str]:
         (one.name, _counted(len(one.tensors), "tensor"), _dtypes(one), size(_nbytes(one)), _notes(one))
         for one in plan.outputs
     ]
-    return ["", "outputs", *aligned(rows)]
+    return ["", "outputs", *aligned(rows), *(f"  {line}" for line in left_out(plan))]
+
+
+def left_out(plan: Plan) -> list[str]:
+    """What to say of outputs without tensors that their configs tell loaders to look for."""
+    return [
+        f"{one.name} lacks {_counted(len(one.left_out), 'tensor')} of {plan.inputs[one.template].ref}, such as "
+        f"{one.left_out[0]}, and takes its config as it is"
+        for one in plan.outputs
+        if one.left_out
+    ]
 
 
 def _counted(number: int, what: str) -> str:
@@ -52,7 +62,7 @@ def _nbytes(one: PlannedOutput) -> int:
 
 def _notes(one: PlannedOutput) -> str:
     notes = [f"{len(one.tied)} tied"] if one.tied else []
-    return ", ".join(notes + ([f"now {one.layers} layers"] if one.layers is not None else []))
+    return ", ".join(notes + ([f"now {_counted(one.layers, 'layer')}"] if one.layers is not None else []))
 
 
 def _costs(plan: Plan) -> list[str]:

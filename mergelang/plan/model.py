@@ -240,6 +240,7 @@ class PlannedOutput(Data, frozen=True):
     layers: int | None = None  # the new layer count, where the recipe changed it
     config: dict[str, ConfigValue] = {}  # what the recipe changes in the template's config
     adapter: PlannedAdapter | None = None  # where the output is no model but an adapter
+    left_out: tuple[str, ...] = ()  # the template's tensors of which it has none, though its config is for them
 
 
 class Gap(Data, frozen=True):

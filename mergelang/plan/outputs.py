@@ -12,6 +12,7 @@ from mergelang.plan import fixes
 from mergelang.plan.config_changes import config_changes
 from mergelang.plan.model import PlannedAdapter, PlannedOutput, PlannedTensor
 from mergelang.plan.space import Space, layer_count
+from mergelang.plan.structure_spaces import renumbered
 from mergelang.plan.template import template_of
 from mergelang.problem import Problem
 from mergelang.span import Place as SourcePlace
@@ -54,7 +55,23 @@ def _planned(
         layers=layers,
         config=changes if carried else {},
         adapter=_adapter(output.node, checkpoint) if output.kind == "lora" else None,
+        left_out=_left_out(space, carried, layers) if carried and not changes else (),
     )
+
+
+def _left_out(space: Space, template: Checkpoint, layers: int | None) -> tuple[str, ...]:
+    """The template's tensors of which the result has none, nor one like it in another layer.
+
+    A recipe that changes the config knows what it leaves out.
+    """
+    spots = layer_map(template.tensors)
+    kept = {_in_first_layer(name, space.layers.get(name)) for name in space.keys}
+    missing = (name for name in template.tensors if _in_first_layer(name, spots[name]) not in kept)
+    return tuple(name for name in missing if layers != 0 or spots[name] is None)
+
+
+def _in_first_layer(name: str, where: tuple[str, int, int] | None) -> str:
+    return renumbered(name, where[0], 0) if where is not None else name
 
 
 def _still_tied(checkpoint: Checkpoint, space: Space) -> dict[str, str]:
