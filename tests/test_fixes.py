@@ -151,6 +151,7 @@ def test_only_faults_that_there_are_have_examples_for_fixes() -> None:
         ("let f(x) = x\nmerge f(a)", "def-missing", "def f(x) = x"),
         ("let f(x) -> Delta = x\nmerge f(a)", "def-missing", "def f(x) -> Delta = x"),
         ("merge match layer {..}", "match-pattern", "merge match layer { 0..4 => 1, else => 0 }"),
+        ("merge match name {..}", "match-pattern", 'merge match name { "**.mlp.**" => 1, else => 0 }'),
         ("merge match layer { ..3 => a, else => b }", "match-pattern", "merge match layer { 0..3 => a, else => b }"),
         ("let s = match name { else => 1\nmerge b", "unclosed-bracket", "let s = match name { else => 1}"),
     ],

@@ -120,6 +120,11 @@ def _pattern(failure: Failure) -> str:
     return "else" if found == "_" else f'"**.{found}.**"'
 
 
+def _some_pattern(failure: Failure) -> str:
+    """What an arm could go by in the match whose first arm fails: names or layers."""
+    return '"**.mlp.**"' if piece_at(failure, failure.index - 2).text == "name" else "0..4"
+
+
 def _comment(failure: Failure) -> str:
     """The doc comment at the fault as a plain one."""
     before, found = piece_at(failure, failure.index - 1), failure.pieces[failure.index]
@@ -155,6 +160,7 @@ _BLANKS: dict[str, Callable[[Failure], str]] = {
     "otherwise": _otherwise,
     "one-by-one": _one_by_one,
     "pattern": _pattern,
+    "some-pattern": _some_pattern,
     "rest": lambda failure: text_of(failure, rest_of_clause(failure)),
     "clause": lambda failure: text_of(failure, clause(failure)),
     "inside": lambda failure: text_of(failure, brackets(failure))[1:].removesuffix("}").strip(),
