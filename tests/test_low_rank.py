@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from formats.adapters import pair, put_adapter
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from oracle import evaluate
 from peft_changes import peft_changes, peft_factors
 from safetensors.torch import load_file, save_file
@@ -22,8 +24,8 @@ SHAPES = {
     "head.weight": (30, 20), "layers.0.q.weight": (24, 20), "layers.0.q.bias": (24,), "layers.1.q.weight": (24, 20),
 }  # fmt: skip
 RANKS = {"rank_pattern": {"layers.1.q": 1}}  # so that layers of one shape have factors of two
-NAMES = ("one", "two", "again", "still", "dora", "saved", "biased", "wide")
-FACTORED = ("one", "two", "again", "still", "wide")
+FACTORED = ("one", "two", "again", "still", "turned", "wide")
+NAMES = (*FACTORED, "dora", "saved", "biased")
 
 # Factors are read in float64, a change as a full matrix is rounded to float32 first; sums have some tens of terms.
 EXACT, ROUNDED = {"F64": 1e-11, "F32": 2e-5}, {"F64": 2e-6, "F32": 2e-5}
@@ -48,6 +50,7 @@ LOW_RANK = {
     "linear in a common basis": "knots(task_arithmetic, [one, two])",
     "trimmed in a common basis": "knots_ties(density = 50%, [one, two])",
     "a flat spectrum": "iso_c([one, two])",
+    "kept the other way round": "truncate(3, turned + two)",
     "nothing": "change_of(compress(still))",
 }
 # What is made of a decomposition, or is scaled by a statistic, may need the full matrix beside it.
@@ -86,6 +89,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     put_adapter(made / "again", one, lora_alpha=3, **RANKS)
     put_adapter(made / "two", pair("layers.0.q", 24, 20, seed=2) | pair("head", 30, 20, seed=3), lora_alpha=6)
     put_adapter(made / "still", {name: 0 * x if "lora_B" in name else x for name, x in one.items()}, **RANKS)
+    put_adapter(made / "turned", pair("layers.0.q", 20, 24, seed=5), fan_in_fan_out=True)
     put_adapter(made / "wide", pair("layers.0.q", 24, 20, rank=11), r=11)
     lengths = {"layers.0.q.lora_magnitude_vector": 2.0 + torch.arange(24)}
     put_adapter(made / "dora", pair("layers.0.q", 24, 20) | lengths, use_dora=True)
@@ -114,12 +118,12 @@ def steps(plan: Plan) -> set[str]:
 
 def expected(folder: Path, recipe: ml.Recipe) -> dict[str, Tensor]:
     base = load_file(folder / "base.safetensors")
-    inputs = [given(folder / item.ref, base) for item in recipe.compiled.written.inputs]
+    inputs = [weights_of(folder / item.ref, base) for item in recipe.compiled.written.inputs]
     (values,) = evaluate(recipe.compiled.written, inputs)
     return values
 
 
-def given(path: Path, base: dict[str, Tensor]) -> dict[str, Tensor]:
+def weights_of(path: Path, base: dict[str, Tensor]) -> dict[str, Tensor]:
     """The changes of an adapter with their factors, or the base."""
     return peft_changes(path, base) | peft_factors(path) if path.is_dir() else base
 
@@ -133,6 +137,30 @@ def test_factors_are_decomposed_in_place_of_their_product(folder: Path, change: 
     assert "svd" not in steps(asked.plan())
     assert all(name.endswith((LEFT, RIGHT)) for name in used)
     check(folder, asked, precision, EXACT)
+
+
+PUT_TOGETHER = (
+    "({0} + {1})", "(layer * {0} - {1})", "(-{0})", "({0} / 3)", "({0} * size({1}, per = row))",
+    "leading(20, beside([{0}, {1}]))", "leading(20, beside([leading(7, {0}), {1}]))",
+    "transpose(leading(24, beside([transpose({0}), transpose({1})])))", "truncate(2, {0})",
+    "product(raw({0}), product(transpose(raw({1})), {0}))", 'match name {{ "layers.0.**" => {0}, else => {1} }}',
+)  # fmt: skip
+CHANGES = st.recursive(
+    st.sampled_from(FACTORED[:-1]),
+    lambda parts: st.builds(str.format, st.sampled_from(PUT_TOGETHER), parts, parts),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@given(CHANGES)
+def test_factors_make_whatever_adapters_are_put_together_to(folder: Path, change: str) -> None:
+    asked = recipe(folder, f"change_of(compress({change}))")
+    (found,) = asked.tensors(FLOAT64).values()
+    close = (ROUNDED if "svd" in steps(asked.plan()) else EXACT)["F64"]  # with more ranks than are worth it
+    for name, wanted in expected(folder, asked).items():
+        size = 1 + float(wanted.abs().max())
+        torch.testing.assert_close(found[name] / size, wanted / size, rtol=0, atol=close)
 
 
 @pytest.mark.parametrize("precision", ROUNDED)

@@ -26,7 +26,7 @@ NARROW = 2
 def factors_of(table: Table, x: Expression) -> tuple[Expression, Expression] | None:
     """Matrices [m, k] and [k, n] whose product is x [m, n] with k at most half of m and n, or None."""
     products = _products(table, x)
-    if not products:
+    if not products or NARROW * _width(products) > min(x.shape):
         return None
     lefts, rights = zip(*products, strict=True)
     return joined(table, "beside", lefts), joined(table, "above", rights)
@@ -44,12 +44,15 @@ def product_of(table: Table, x: Expression, y: Expression) -> Expression:
 
 
 def _products(table: Table, x: Expression) -> Products | None:
-    """Products that add up to x, none where it is 0; None where none are known, or none that are narrow."""
+    """Products that add up to x, none where it is 0; None where none are known, or no narrower than x is."""
     if id(x) not in table.products:
         found = () if is_zeros(x) else _by_operation(table, x)
-        narrow = found is not None and NARROW * sum(left.shape[1] for left, _ in found) <= min(x.shape)
-        table.products[id(x)] = found if narrow else None
+        table.products[id(x)] = None if found is None or _width(found) > min(x.shape) else found
     return table.products[id(x)]
+
+
+def _width(products: Products) -> int:
+    return sum(left.shape[1] for left, _ in products)
 
 
 def _by_operation(table: Table, x: Expression) -> Products | None:
