@@ -38,6 +38,7 @@ RECIPES = {
     "ranks against a count": f"merge sce(topk = 30%, {TASKS}) + base",
     "ties per chunk": f"merge ties(per = chunk(1 + 300 * depth), density = 30%, {TASKS}) + base",
     "chunks of two lengths": f"merge base + raw(norm(per = chunk(9), math)) * ties(per = chunk(2 + depth), {TASKS})",
+    "a pile": f"merge pile([base, base + math, base + ties({TASKS}), base])",
     "columns, layers and lengths": "merge base + code * (norm(per = layer, math) / norm(per = layer, code))"
     " * (abs(code) >= mean(abs(code), per = column)) * cosine(math, chat)",
 }

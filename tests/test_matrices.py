@@ -10,7 +10,7 @@ from oracle import evaluate
 
 import mergelang as ml
 from mergelang.plan.build import Request
-from mergelang.plan.footprint import block_bytes
+from mergelang.plan.footprint import MOST_TEMPS, block_bytes
 from mergelang.plan.memory import least_memory
 from mergelang.plan.model import Budget, Plan
 from mergelang.problem import Problem
@@ -279,17 +279,30 @@ def test_models_are_piled_bit_for_bit_and_as_they_are_stored() -> None:
     assert ml.compile("above([one, other])", one=one, other=other).plan().precision == "F32"
 
 
-def test_what_is_piled_is_in_memory_once_as_parts_and_once_as_a_whole() -> None:
-    given = {name: {"w": torch.randn(300, 1000)} for name in ("one", "other")}
-    recipe = ml.compile("pile([above([one, other]), above([other, one])])", **given)
+def test_what_is_piled_goes_to_its_place_part_by_part() -> None:
+    one, other = ({"layers.0.w": torch.randn(3, 5), "layers.1.w": torch.randn(2, 7)} for _ in range(2))
+    between = "one + 0.5 * depth * (other - one)"
+    recipe = ml.compile(f"pile([above([one, other]), above([{between}, one])])", one=one, other=other)
     plan = recipe.plan()
-    assert steps(plan) == ["load", "load", "above", "store"]
+    assert {program.reach for program in plan.programs} == {"weight"}
+    assert sum(len(stage.copies) for stage in plan.stages) == 2 * 3 + 1  # at depth 0 the third part is `one` as it is
+    (made,) = recipe.tensors().values()
+    parts = {name: (x, other[name], (x + other[name]) / 2 if "1" in name else x, x) for name, x in one.items()}
+    torch.testing.assert_close(made, {name: torch.cat(of).view(2, -1, of[0].shape[1]) for name, of in parts.items()})
+
+
+def test_what_is_computed_from_a_pile_is_in_memory_once_as_parts_and_once_as_a_whole() -> None:
+    given = {name: {"w": torch.randn(300, 1000)} for name in ("one", "other")}
+    recipe = ml.compile("point(raw(pile([above([one, other]), above([other, one])])) / 2)", **given)
+    plan = recipe.plan()
+    assert steps(plan) == ["load", "load", "above", "mul", "store"]
     (program,) = plan.programs
     parts, whole = 2 * 300 * 1000 * 4, 4 * 300 * 1000 * 4
-    assert block_bytes(program, program.phases[0], (1200, 1000), 4, "eager") <= 1.01 * (parts + whole)
+    halves = (1 + MOST_TEMPS) * whole
+    assert block_bytes(program, program.phases[0], (1200, 1000), 4, "eager") <= 1.01 * (parts + whole + halves)
     (made,) = (tensors["w"] for tensors in recipe.tensors().values())
     below = [torch.cat([given[name]["w"] for name in names]) for names in (("one", "other"), ("other", "one"))]
-    assert torch.equal(made, torch.stack(below))
+    assert torch.equal(made, torch.stack(below) / 2)
 
 
 @pytest.mark.parametrize(

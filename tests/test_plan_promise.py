@@ -43,6 +43,7 @@ RECIPES = {
         let one = adapter("one", on = base)
         merge base + truncate(9, 0.5 * one + adapter("two", on = base)) + norm(one) * polar(one)""",
     "ranks per row and chances": "merge della(density = 40%, [math, code]) + base",
+    "a pile": "merge pile([base, base + math, base + ties(per = chunk(7), [math, code]), base + chat])",
     "ties, per chunk": "merge ties(per = chunk(7), [math, code, chat]) + base",
     "chunks of two lengths": "merge della(per = chunk(5), [math, code]) + norm(per = chunk(1000000), code) + base",
 }

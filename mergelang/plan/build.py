@@ -40,6 +40,7 @@ from mergelang.plan.model import (
     Task,
 )
 from mergelang.plan.outputs import buffer_leaves, planned_outputs
+from mergelang.plan.parts import Part, parts_of
 from mergelang.plan.programs import Compiled, Root, compile_program, read_whole
 from mergelang.plan.seeds import seed_for
 from mergelang.plan.space import Space
@@ -146,21 +147,24 @@ class _Job:
     node: Node
     output: int = -1
     dtype: str = ""
+    part: int = 0  # of a tensor that is made part by part
     stat: str = ""
     round: int = 0
 
 
 @dataclass(slots=True)
 class _Work:
-    """What one sweep does for one tensor. `space` is where numbers such as the depth are taken from."""
+    """What one sweep does for one tensor, or for its weights from `first` on. `space` says where numbers such as depth
+    come from."""
 
     key: str
     shape: tuple[int, ...]
     space: Space
+    first: int = 0
     jobs: list[_Job] = field(default_factory=list)
 
 
-_Works = dict[tuple[str, tuple[int, ...], str], _Work]
+_Works = dict[tuple[str, tuple[int, ...], str, int], _Work]
 
 
 @dataclass(slots=True)
@@ -240,23 +244,24 @@ class _Planner:
                 copies.append(self._buffer(tensor, store))
                 continue
             like = self.classes.representative(tensor.name, space, [node])
-            expression = self.table.of(node, like, space)
-            if expression.op == "leaf" and expression.attr("dtype") == tensor.dtype:
-                leaf = _moved(_leaf(expression), like, tensor.name)
-                copies.append(Copy(store, leaf, tensor.shape))
-            else:
-                self._work(tensor.name, space, works).jobs.append(_Job(node, output=index, dtype=tensor.dtype))
+            for number, part in enumerate(parts_of(self.table.of(node, like, space), tensor.shape)):
+                if part.value.op == "leaf" and part.value.attr("dtype") == tensor.dtype:
+                    leaf = _moved(_leaf(part.value), like, tensor.name)
+                    copies.append(Copy(msgspec.structs.replace(store, first=part.first), leaf, part.shape))
+                else:
+                    job = _Job(node, output=index, dtype=tensor.dtype, part=number)
+                    self._work(tensor.name, space, works, part).jobs.append(job)
 
     def _buffer(self, tensor: PlannedTensor, store: Store) -> Copy:
         leaves = buffer_leaves(self.written.graph.outputs[store.output].node, tensor.name, self.written.spaces)
         first, *rest = (Leaf(number, name, tensor.dtype) for number, name in leaves)
         return Copy(store, first, tensor.shape, tuple(rest))
 
-    def _work(self, name: str, space: Space, works: _Works) -> _Work:
+    def _work(self, name: str, space: Space, works: _Works, part: Part | None = None) -> _Work:
         # Works over the same tensors share a task and so one reading; after a change of structure the same name can
         # mean another tensor, which the first leaf's name tells.
-        shape = space.keys[name].shape
-        return works.setdefault((name, shape, space.keys[name].name), _Work(name, shape, space))
+        shape, first = (space.keys[name].shape, 0) if part is None else (part.shape, part.first)
+        return works.setdefault((name, shape, space.keys[name].name, first), _Work(name, shape, space, first))
 
     def _after(self, statistics: list[Node], level: dict[int, int], sweep: int) -> tuple[ScalarStep, ...]:
         """Ranks that themselves depend on data, worked out between the sweeps."""
@@ -294,7 +299,7 @@ class _Planner:
             scalars=compiled.scalars,
             seeds=tuple(seed_for(node, tensor) for node, tensor in seeds),
             stats=compiled.stats,
-            stores=tuple(Store(job.output, work.key, job.dtype) for job in work.jobs if job.output >= 0),
+            stores=tuple(Store(job.output, work.key, job.dtype, work.first) for job in work.jobs if job.output >= 0),
             resident=resident,
             check=tuple(i for i in unseen if i in whole),
         )
@@ -317,7 +322,8 @@ class _Planner:
 
     def _root(self, job: _Job, name: str, space: Space) -> Root:
         if job.output >= 0:
-            return Root(self.table.spread(self.table.of(job.node, name, space), job.node, name, space), store=job.dtype)
+            whole = self.table.spread(self.table.of(job.node, name, space), job.node, name, space)
+            return Root(parts_of(whole, whole.shape)[job.part].value, store=job.dtype)
         subject = job.node.args[-1]
         expression = self.table.spread(self.table.of(subject, name, space), subject, name, space)
         rank = self.table.of(job.node.args[0], name, space) if job.node.op == "order" else None

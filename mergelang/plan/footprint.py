@@ -180,9 +180,9 @@ def raw_bytes(task: Task, weights: int, kernels: Kernels) -> int:
 def stretch_of(part: Leaf | Store, start: int, stop: int) -> tuple[int, int]:
     """First byte and count of what a leaf or a store has of weights `start` to `stop`; a matrix is read as a whole."""
     width = DTYPE_BITS[part.dtype] // 8
-    if isinstance(part, Leaf) and part.weights >= 0:
-        return 0, part.weights * width
-    return start * width, (stop - start) * width
+    if isinstance(part, Leaf):
+        return (start * width, (stop - start) * width) if part.weights < 0 else (0, part.weights * width)
+    return (part.first + start) * width, (stop - start) * width
 
 
 def leaf_bytes(task: Task, leaf: Leaf, weights: int | None = None) -> int:

@@ -135,11 +135,13 @@ class Leaf(Data, frozen=True):
 
 
 class Store(Data, frozen=True):
-    """A tensor of an output, by the output's number and the tensor's name there."""
+    """A tensor of an output, by the output's number and the tensor's name there; its weights from `first` on, where it
+    is made part by part."""
 
     output: int
     tensor: str
     dtype: str
+    first: int = 0
 
 
 class Task(Data, frozen=True):

@@ -84,7 +84,8 @@ class CopyPiece:
                 raise problem
 
     def write(self) -> None:
-        self._job.context.write(self._job.copy.store, self._start, self._bytes())
+        store = self._job.copy.store
+        self._job.context.write(store, stored_bytes(store.first, store.dtype) + self._start, self._bytes())
 
     def close(self) -> Sequence[CopyPiece]:
         self.drop()

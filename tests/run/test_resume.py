@@ -31,6 +31,7 @@ SHAPES: dict[str, toy.Shape] = {f"layers.{n}.w": (300, 512) for n in range(8)} |
 LETS = "".join(f'let {name} = checkpoint("{name}.safetensors")\n' for name in NAMES)
 RECIPES = {
     "elementwise": "merge 0.5 * base + 0.3 * math + 0.2 * code",
+    "a pile": "merge pile([0.5 * base + 0.5 * math, base, 0.5 * base + 0.5 * code])",
     "whole model": "merge base + ties(density = 20%, [math - base, code - base])",
     "norms": "let d = math - base\nmerge base + min(1, 1000 / raw(sum(per = model, abs(d)))) * d",
     "several": "merge mean([base, math]) as soup\nmerge base + ties([math - base, code - base]) as tied",
