@@ -291,6 +291,25 @@ def test_what_is_piled_goes_to_its_place_part_by_part() -> None:
     torch.testing.assert_close(made, {name: torch.cat(of).view(2, -1, of[0].shape[1]) for name, of in parts.items()})
 
 
+@pytest.mark.parametrize(("second", "tasks"), [("truncate(1, other)", 2), ("truncate(2, one)", 1)])
+def test_parts_that_share_a_decomposition_are_made_together(second: str, tasks: int) -> None:
+    given = {name: {"w": torch.randn(4, 5)} for name in ("a", "b")}
+    text = f"let one = a - origin let other = b - origin merge delta(pile([truncate(1, one), {second}]))"
+    plan = ml.compile(text, **given).plan()
+    assert sum(len(stage.tasks) for stage in plan.stages) == tasks
+    assert steps(plan).count("svd") == tasks
+    (made,) = ml.compile(text, **given).tensors(F64).values()
+    rank, other = (1, given["b"]) if tasks == 2 else (2, given["a"])
+    wanted = torch.stack([cut(given["a"]["w"], 1), cut(other["w"], rank)])
+    torch.testing.assert_close(made["w"], wanted)
+
+
+def cut(x: torch.Tensor, rank: int) -> torch.Tensor:
+    """The best approximation of the matrix by so many directions."""
+    u, s, v = torch.linalg.svd(x.double(), full_matrices=False)
+    return u[:, :rank] * s[:rank] @ v[:rank]
+
+
 def test_what_is_computed_from_a_pile_is_in_memory_once_as_parts_and_once_as_a_whole() -> None:
     given = {name: {"w": torch.randn(300, 1000)} for name in ("one", "other")}
     recipe = ml.compile("point(raw(pile([above([one, other]), above([other, one])])) / 2)", **given)
