@@ -29,7 +29,7 @@ _REQUESTS = {
     "threads": ("a number above 0", "2"),
     "block": ("a number of weights above 0", "1 << 17"),
     "device": ('"cpu" or "cuda"', '"cpu"'),
-    "kernels": ('"eager" or "compiled"', '"eager"'),
+    "kernels": ('"eager" or "compiled"', '"compiled"'),
 }  # fmt: skip
 CAN_BE = "Give a dict of tensors, a path, a number, a text, true or false, or a list of these."
 

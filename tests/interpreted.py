@@ -8,16 +8,18 @@ from functools import partial
 import pytest
 
 import mergelang.run.compiling
-from mergelang.backends.loop_cache import Code, key_of
+from mergelang.backends.compiled import Code
 from mergelang.backends.loop_compiler import run_loop
 from mergelang.plan.loops import Loop
+from mergelang.plan.model import Budget
 
 
-def interpreted(loops: Iterable[Loop], threads: int) -> dict[str, Code]:
-    """What `loop_cache.compiled` gives, with the loops themselves in place of their code."""
-    return {key_of(loop): partial(run_loop, loop) for loop in loops}
+def interpreted(loops: Iterable[Loop], budget: Budget) -> dict[str, Code]:
+    """What `compiling.compiled` gives, with the loops themselves in place of their code."""
+    return {loop.name: partial(run_loop, loop) for loop in loops}
 
 
 def without_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets runs that ask for compiled kernels take the loops as they are."""
+    """Lets runs that ask for compiled kernels take the loops as they are, cut as for a GPU."""
     monkeypatch.setattr(mergelang.run.compiling, "compiled", interpreted)
+    monkeypatch.setattr(mergelang.run.compiling, "_has_functions", lambda budget: True)

@@ -3,39 +3,48 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from mergelang.backends.block import UNITS, Binder, Bound
 from mergelang.backends.frame import Action, Frame
-from mergelang.backends.loop_cache import Code, key_of
 from mergelang.backends.random import key_of_draw
-from mergelang.backends.registers import Layout
+from mergelang.backends.registers import Layout, temps_of
 from mergelang.backends.workspace import dtype_of
 from mergelang.plan.loops import Part, Placed, kept_registers
 from mergelang.plan.model import Phase, Program
+
+# A loop as a function of the tensors that `loop_compiler.run_loop` takes, for several threads at once.
+Code = Callable[[Sequence[Tensor]], None]
 
 
 def bind_loops(program: Program, phase: Phase, parts: Sequence[Part], code: Mapping[str, Code]) -> Bound:
     """The phase's actions, in order; statistics see their registers at the end, when all of them lie in memory."""
     binder = Binder(program.kinds, _layout(program, parts))
     actions = list[Action]()
-    for part in parts:
-        actions += [_run(binder, part, code[key_of(part.loop)])] if isinstance(part, Placed) else binder.step(0, part)
+    for index, part in enumerate(parts):
+        if isinstance(part, Placed):
+            actions.append(_run(binder, part, code[part.loop.name]))
+        else:
+            actions += binder.step(index, part)
     blocks = [(number, fold) for number, fold in enumerate(phase.folds) if program.kinds[fold.source] != "scalar"]
     actions += [binder.see(number, fold.source) for number, fold in blocks]
     return Bound(tuple(actions), binder.layout)
 
 
 def _layout(program: Program, parts: Sequence[Part]) -> Layout:
-    """Memory of its own for each register: a loop must not write what it still reads."""
+    """Memory of its own for each register, since a loop must not write what it still reads; one for the temporaries of
+    all other steps."""
     slots, counts = dict[int, int](), Counter[str]()
     for register in kept_registers(program, parts):
         kind = program.kinds[register]
         slots[register], counts[kind] = counts[kind], counts[kind] + 1
-    return Layout(slots, ((),), dict(counts))
+    needs = [("", 0) if isinstance(part, Placed) else (program.kinds[part.out], temps_of(part.op)) for part in parts]
+    temps = tuple(tuple(range(counts[kind], counts[kind] + count)) for kind, count in needs)
+    most = {kind: max(count for other, count in needs if other == kind) for kind, count in needs if count}
+    return Layout(slots, temps, dict(counts + Counter(most)))
 
 
 def _run(binder: Binder, placed: Placed, code: Code) -> Action:

@@ -9,13 +9,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 import torch
-from torch import Tensor
 
 from mergelang import __version__
 from mergelang.backends import formulas, loop_compiler, random
@@ -25,37 +24,33 @@ from mergelang.plan.loops import Loop
 from mergelang.problem import Problem, nothing_at
 from mergelang.resources import cache_folder
 
-# What `loop_compiler.run_loop` does, for several threads at once.
-Code = Callable[[Sequence[Tensor]], None]
 
-
-def key_of(loop: Loop) -> str:
+def _key(loop: Loop) -> str:
     """The hash of the loop and of what turns it into code here."""
     sources = [Path(module.__file__ or "").read_bytes() for module in (formulas, random, loop_compiler)]
     facts = [__version__, torch.__version__, _processor(loop.device)]
-    parts = [msgspec.json.encode(loop), *sources, *(fact.encode() for fact in facts)]
+    parts = [loop.name.encode(), *sources, *(fact.encode() for fact in facts)]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def compiled(loops: Iterable[Loop], threads: int) -> dict[str, Code]:
-    """The loops' code by `key_of`, for so many threads at once; what is not in the cache is compiled first.
+def compiled(loops: Iterable[Loop], threads: int) -> dict[str, LoopCode]:
+    """The loops' code by their names, for so many threads at once; what is not in the cache is compiled first.
 
     Raises Problem `kernels-not-compiled`.
     """
     folder = cache_folder() / "loops"
-    wanted = {key_of(loop): loop for loop in loops}
-    jobs = {key: Job(loop, str(folder / f"{key}.so")) for key, loop in wanted.items()}
-    found = {key: code for key, job in jobs.items() if (code := _load(job, threads)) is not None}
-    if missing := [job for key, job in jobs.items() if key not in found]:
+    jobs = {loop.name: Job(loop, str(folder / f"{_key(loop)}.so")) for loop in loops}
+    found = {name: code for name, job in jobs.items() if (code := _load(job, threads)) is not None}
+    if missing := [job for name, job in jobs.items() if name not in found]:
         _compile(missing, folder, threads)
-    for key in jobs.keys() - found.keys():
-        if (code := _load(jobs[key], threads)) is None:
+    for name in jobs.keys() - found.keys():
+        if (code := _load(jobs[name], threads)) is None:
             raise _not_compiled("what it has made cannot be loaded")
-        found[key] = code
+        found[name] = code
     return found
 
 
-def _load(job: Job, threads: int) -> Code | None:
+def _load(job: Job, threads: int) -> LoopCode | None:
     """The code that an earlier run has left; None where there is none that can be used."""
     try:
         return LoopCode(Path(job.path), threads, job.loop.device) if Path(job.path).exists() else None

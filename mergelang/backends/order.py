@@ -28,8 +28,6 @@ from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT
 MARGIN = 5.0
 # Rows and strides are whole, so that a tensor's share in a sample is off by about so much.
 UNFAIR = 1 / 64
-# Values within a bracket, ends included, that are few enough to be picked before they are told apart: a share of all.
-FEW = 1 / 32
 # Bins where the bracket holds more different values than there may be bins.
 COARSE_BINS = 1 << 16
 
@@ -165,8 +163,7 @@ class Order:
         first, last = math.floor(share * count - margin), math.floor(share * count + margin)
         least = float(sample[first]) if first >= 0 else -math.inf
         largest = float(sample[last]) if last < count else math.inf
-        held = np.count_nonzero(sample <= largest) - np.count_nonzero(sample < least)
-        return Found(Bracket(least, largest, few=bool(held <= FEW * count)), sampled=True)
+        return Found(Bracket(least, largest), sampled=True)
 
     def _error(self, upto: np.ndarray, share: float) -> float:
         """By how much the number of values `upto` a place may be off that of a fair sample.

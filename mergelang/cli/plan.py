@@ -53,7 +53,7 @@ def _page(recipe: str, made: Plan, disk: Path, expected: Estimate) -> str:
     needed, free = _disk(made, disk)
     room = f"{size(needed)} free, {size(SPARE_BYTES)} of it for all but weights"
     room += f"; {size(free)} are in {disk}" if free is not None else ""
-    compiled = ", less with compiled kernels" if made.budget.kernels == "compiled" else ""
+    compiled = ", less with compiled kernels" if made.budget.is_compiled else ""
     rows = [
         *cost_rows(made),
         ("disk", f"needs {room}"),

@@ -25,7 +25,9 @@ CORES = "one per core, up to 8"
 OPTIONS = (
     click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Where to compute.  [default: cpu]"),
     click.option(
-        "--kernels", type=click.Choice(KERNELS), help="How to compute: eager, or compiled by torch.  [default: eager]"
+        "--kernels",
+        type=click.Choice(KERNELS),
+        help="How to compute: step by step, or as compiled loops.  [default: compiled, on cuda eager]",
     ),
     click.option("--threads", type=click.IntRange(1), help=f"How many threads compute.  [default: {CORES}]"),
     click.option("--memory", type=Size(), help="The most that the run may take, such as 2GiB.  [default: 512MiB]"),

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from mergelang.catalog import DTYPE_BITS
 from mergelang.plan.expressions import MATRIX_STEPS, MOVES
 from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT, SAMPLE, extent, task_grid
-from mergelang.plan.loops import most_kept
-from mergelang.plan.model import Kernels, Leaf, Phase, Program, Step, Store, Task
+from mergelang.plan.loops import MOST_TEMPS, most_kept
+from mergelang.plan.model import Leaf, Phase, Program, Step, Store, Task
 
-# The most temporaries that a step needs beside its result, and steps that need none.
-MOST_TEMPS = 2
+# Steps that need no temporaries beside their result.
 PLAIN = MATRIX_STEPS | {"load", "store"}
 # Flat memory is padded to whole vectors of this many numbers.
 VECTOR = 64
@@ -36,11 +35,11 @@ ORDER_COPIES = 4
 _STEP = 1 << 16
 
 
-def block_bytes(program: Program, phase: Phase, shape: tuple[int, int], itemsize: int, kernels: Kernels) -> int:
+def block_bytes(program: Program, phase: Phase, shape: tuple[int, int], itemsize: int, compiled: bool) -> int:
     """Bytes of registers and of fresh temporaries for a block of this many rows and columns."""
     rows, cols = shape
     needed = slots(phase, program.kinds)
-    if kernels == "compiled":
+    if compiled:
         needed |= most_kept(phase, program.kinds)
     registers = sum(count * _padded(math.prod(extent(kind, rows, cols))) * itemsize for kind, count in needed.items())
     matrices = max((matrix_bytes(step, program.kinds, itemsize) for step in phase.steps), default=0)
@@ -171,10 +170,10 @@ def piece_buffer(task: Task, weights: int, staged: bool) -> int:
     return rounded(total) if total else 0
 
 
-def raw_bytes(task: Task, weights: int, kernels: Kernels) -> int:
+def raw_bytes(task: Task, weights: int, compiled: bool) -> int:
     """The bytes of a block of so many weights as one leaf is read, or all of them for a loop."""
     sizes = [leaf_bytes(task, leaf, weights) for leaf in task.leaves]
-    return sum(sizes) if kernels == "compiled" else max(sizes, default=0)
+    return sum(sizes) if compiled else max(sizes, default=0)
 
 
 def stretch_of(part: Leaf | Store, start: int, stop: int) -> tuple[int, int]:

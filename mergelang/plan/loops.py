@@ -6,11 +6,15 @@ than writing a register down. So a register lies in memory only where a step or 
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
+import msgspec
+
 from mergelang.plan.model import Data, Phase, Precision, Program, Step
+from mergelang.scalars import exponent_of
 
 # Of these a weight's value depends on nothing but what stands at its own place.
 ELEMENTWISE = frozenset([
@@ -20,6 +24,11 @@ ELEMENTWISE = frozenset([
 ])  # fmt: skip
 # A weight's draw depends on its place within the tensor.
 DRAWN = frozenset(["chance", "uniform"])
+# Of these, what is no instruction of a processor but a function of its own; powers are some of both.
+FUNCTIONS = frozenset(["exp", "tanh", "sin", "cos", "log", "arccos"])
+PLAIN_EXPONENTS = (-1.0, 0.0, 0.5, 1.0, 2.0)
+# The most temporaries that one of these needs beside its result.
+MOST_TEMPS = 2
 # There is more to the conversion of other dtypes than an instruction.
 CONVERTED = frozenset(["BF16", "F16", "F32", "F64"])
 
@@ -50,6 +59,11 @@ class Loop(Data, frozen=True):
     def peak_count(self) -> int:
         """How many peaks the loop takes."""
         return len(self.peaks) + len(self.stores)
+
+    @property
+    def name(self) -> str:
+        """A hash of all that the loop is."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
 
     @property
     def is_flat(self) -> bool:
@@ -97,6 +111,7 @@ class Ends:
     device: str
     lenient: bool = False
     draws: bool = True  # so few weights that their places fit 32 bits
+    functions: bool = True  # loops may hold what is no instruction of a processor
 
 
 def parts_of(program: Program, phase: Phase, ends: Ends) -> tuple[Part, ...]:
@@ -115,10 +130,12 @@ def kept_registers(program: Program, parts: Sequence[Part]) -> tuple[int, ...]:
 
 def most_kept(phase: Phase, kinds: Sequence[str]) -> Counter[str]:
     """How many registers of each kind lie in memory at most, whatever dtypes the phase's leaves and stores have."""
-    others = [step for step in phase.steps if step.op not in ELEMENTWISE]
+    others = [step for step in phase.steps if step.op not in ELEMENTWISE or not _is_instruction(step)]
     kept = {step.out for step in others if step.out >= 0} | {fold.source for fold in phase.folds}
     kept.update(arg for step in others for arg in step.args)
-    return Counter(kinds[register] for register in kept if kinds[register] != "scalar")
+    counts = Counter(kinds[register] for register in kept if kinds[register] != "scalar")
+    temporaries = {kinds[step.out]: MOST_TEMPS for step in others if step.op in ELEMENTWISE}
+    return counts + Counter(temporaries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +188,9 @@ class _Cutter:
             return once and dtype in CONVERTED and not self.ends.lenient
         if step.op in DRAWN:
             return self.ends.draws
-        return step.op in ELEMENTWISE and self.program.kinds[step.out] != "scalar"
+        if step.op not in ELEMENTWISE or self.program.kinds[step.out] == "scalar":
+            return False
+        return self.ends.functions or _is_instruction(step)
 
     def _loop(self, wanted: Sequence[int], stores: Sequence[Step]) -> Iterator[Placed]:
         """One loop that makes the wanted registers that are not there yet, and the stores; none for nothing."""
@@ -228,6 +247,12 @@ def _placed(
     numbered = {step.out: int(step.attrs["gap"]) for step in steps if "gap" in step.attrs}
     gaps = tuple((numbered[register], program.kinds[register]) for register in looks.gaps)
     return Placed(loop, numbers, inputs, outputs, leaves, stores, looks.peaks, draws, gaps)
+
+
+def _is_instruction(step: Step) -> bool:
+    if step.op == "pow":
+        return exponent_of(step.attrs["exponent"]) in PLAIN_EXPONENTS
+    return step.op not in FUNCTIONS
 
 
 def _number(program: Program, step: Step) -> tuple[int, ...]:

@@ -122,7 +122,8 @@ def usual_bytes(plan: Plan) -> int:
     usual = [program for program in plan.programs if program.reach != "matrix"]
     phases = [(program, phase) for program in usual for phase in program.phases]
     registers = max(
-        (block_bytes(program, phase, (1, block), itemsize, plan.budget.kernels) for program, phase in phases), default=0
+        (block_bytes(program, phase, (1, block), itemsize, plan.budget.is_compiled) for program, phase in phases),
+        default=0,
     )
     return registers + SCRATCH_NUMBERS * block * itemsize
 
@@ -135,7 +136,7 @@ def worker_bytes(plan: Plan) -> int:
 def _raw_width(plan: Plan) -> int:
     """Bytes for each weight of a block as it is read: of one leaf, or of all that a loop takes at once."""
     leaves = max((program.leaves for program in plan.programs), default=1)
-    return RAW_WIDTH * (leaves if plan.budget.kernels == "compiled" else 1)
+    return RAW_WIDTH * (leaves if plan.budget.is_compiled else 1)
 
 
 def register_bytes(plan: Plan, task: Task, number: int, usual: int) -> int:
@@ -144,9 +145,9 @@ def register_bytes(plan: Plan, task: Task, number: int, usual: int) -> int:
     shape = block_shape(task, program, block)
     scratch = SCRATCH_NUMBERS * shape[0] * shape[1] * itemsize
     excess = max(
-        0, block_bytes(program, program.phases[number], shape, itemsize, plan.budget.kernels) + scratch - usual
+        0, block_bytes(program, program.phases[number], shape, itemsize, plan.budget.is_compiled) + scratch - usual
     )
-    return excess + max(0, raw_bytes(task, math.prod(shape), plan.budget.kernels) - _raw_width(plan) * block)
+    return excess + max(0, raw_bytes(task, math.prod(shape), plan.budget.is_compiled) - _raw_width(plan) * block)
 
 
 def _needs(plan: Plan, number: int, piece_bytes: int) -> Iterator[Need]:

@@ -261,14 +261,20 @@ class Budget(Data, frozen=True):
     Threads hand the interpreter over between the kernels of a block, which costs more than memory further away does:
     hence large blocks, and smaller ones where the budget asks for it.
 
-    Only another `device`, and compiled `kernels`, may differ in the last bits of the working precision.
+    Only another `device`, and other `kernels`, may differ in the last bits of the working precision. Unless it is said,
+    kernels are compiled where that takes a moment, which is on the CPU.
     """
 
     memory: Positive = 1 << 29  # with what an interpreter and its libraries hold, under 700 MB
     threads: Positive = 2
     block: Positive = 8 * CHUNK
     device: str = "cpu"
-    kernels: Kernels = "eager"
+    kernels: Kernels | None = None
+
+    @property
+    def is_compiled(self) -> bool:
+        """True if the steps are compiled to loops, and not called one after the other."""
+        return self.device == "cpu" if self.kernels is None else self.kernels == "compiled"
 
 
 class Costs(Data, frozen=True):

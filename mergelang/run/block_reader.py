@@ -19,7 +19,7 @@ class BlockReader:
 
     def __init__(self, piece: ProgramPiece, worker: Worker) -> None:
         self._piece, self._host = piece, worker.host
-        self._apart = piece.job.context.plan.budget.kernels == "compiled"
+        self._apart = piece.job.context.plan.budget.is_compiled
 
     def fetch(self, leaf: int, start: int, stop: int) -> Tensor:
         """The leaf's bytes of weights `start` to `stop`. They are gone with the next fetch; of loops, with the leaf's

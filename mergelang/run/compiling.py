@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mergelang.backends.block import Bound
-from mergelang.backends.compiled import bind_loops
-from mergelang.backends.loop_cache import compiled
-from mergelang.plan.loops import Ends, Part, Placed, parts_of
-from mergelang.plan.model import Leaf, Phase, Plan, Program, Store, Task
+from mergelang.backends.compiled import Code, bind_loops
+from mergelang.plan.loops import Ends, Loop, Part, Placed, parts_of
+from mergelang.plan.model import Budget, Leaf, Phase, Plan, Program, Store, Task
 
 if TYPE_CHECKING:
     from mergelang.run.context import BoundPhase, BoundProgram
@@ -27,7 +26,7 @@ def compiled_phases(plan: Plan, programs: Sequence[BoundProgram]) -> dict[Key, B
     look, and is not worth a compilation; where there is linear algebra, the rest of the arithmetic is not either.
     Raises Problem `kernels-not-compiled`.
     """
-    if plan.budget.kernels == "eager" or any(program.reach == "matrix" for program in plan.programs):
+    if not plan.budget.is_compiled or any(program.reach == "matrix" for program in plan.programs):
         return {}
     cut = dict[Key, tuple[Program, Phase, tuple[Part, ...]]]()
     for task in (task for stage in plan.stages for task in stage.tasks):
@@ -37,8 +36,19 @@ def compiled_phases(plan: Plan, programs: Sequence[BoundProgram]) -> dict[Key, B
                 program = plan.programs[task.program]
                 cut[key] = program, bound.phase, parts_of(program, bound.phase, key[2])
     loops = [part.loop for *_, parts in cut.values() for part in parts if isinstance(part, Placed)]
-    code = compiled(loops, plan.budget.threads)
+    code = compiled(loops, plan.budget)
     return {key: bind_loops(*of_phase, code) for key, of_phase in cut.items()}
+
+
+def compiled(loops: Sequence[Loop], budget: Budget) -> Mapping[str, Code]:
+    """The loops' code by their names: by LLVM on the processor, by torch's inductor on a GPU."""
+    if budget.device == "cpu":
+        from mergelang.backends.machine_loop import machine_loops
+
+        return machine_loops(loops)
+    from mergelang.backends.loop_cache import compiled as by_inductor
+
+    return by_inductor(loops, budget.threads)
 
 
 def ends_of(plan: Plan, task: Task, bound: BoundPhase) -> Ends:
@@ -52,7 +62,13 @@ def ends_of(plan: Plan, task: Task, bound: BoundPhase) -> Ends:
         device=plan.budget.device,
         lenient=plan.allow_nonfinite,
         draws=math.prod(task.shape) <= MOST_DRAWN,
+        functions=_has_functions(plan.budget),
     )
+
+
+def _has_functions(budget: Budget) -> bool:
+    """Whether the loops' compiler knows functions such as exp for many numbers at a time."""
+    return budget.device != "cpu"
 
 
 def _dtypes(ends: Sequence[Leaf | Store]) -> tuple[str, ...]:

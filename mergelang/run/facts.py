@@ -61,7 +61,7 @@ class Facts:
         """What a shell takes to make the output `out`."""
         settings = "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, value in self.asked.settings)
         dtype = f" --dtype {self.asked.dtype}" if self.asked.dtype else ""
-        kernels = " --kernels compiled" if self.plan.budget.kernels == "compiled" else ""
+        kernels = f" --kernels {self.plan.budget.kernels}" if self.plan.budget.kernels else ""
         return f"mergelang run {shlex.quote(self.recipe_name)} -o {shlex.quote(out)}{settings}{dtype}{kernels}"
 
     def _card(self, output: PlannedOutput, path: Path) -> str:

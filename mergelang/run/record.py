@@ -57,7 +57,7 @@ class Record(msgspec.Struct, frozen=True):
     inputs: tuple[Origin, ...]
     tensors: dict[str, str]
     files: dict[str, str]
-    kernels: Kernels = "eager"
+    kernels: Kernels
     version: str = __version__
     format: int = RECORD_FORMAT
 
@@ -76,7 +76,7 @@ def record_of(
         plan.recipe, plan.digest, output.name, dict(asked.settings), asked.dtype, plan.precision, plan.allow_nonfinite,
         shard_bytes, tuple(Origin(parent.ref, parent.hash) for parent in parents), dict(sorted(tensors.items())),
         {name: fast_hash(content) for name, content in sorted(files.items()) if name != "README.md"},
-        plan.budget.kernels,
+        "compiled" if plan.budget.is_compiled else "eager",
     )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def identity(plan: Plan, parents: Sequence[Parent], shard_bytes: int, one_file: 
         "recipe": plan.digest,
         "inputs": json.dumps([[parent.ref, parent.hash] for parent in parents]),
         "layout": hashlib.sha256(outputs + f" {shard_bytes} {one_file}".encode()).hexdigest(),
-        "arithmetic": f"{plan.precision} {plan.allow_nonfinite} {plan.budget.device} {plan.budget.kernels}",
+        "arithmetic": f"{plan.precision} {plan.allow_nonfinite} {plan.budget.device} {plan.budget.is_compiled}",
         "version": __version__,
     }
 

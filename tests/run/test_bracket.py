@@ -20,15 +20,14 @@ values = st.lists(st.one_of(few_numbers, st.just(math.nan), st.floats(width=32))
 @given(
     items=values,
     ends=st.tuples(few_numbers, few_numbers).map(sorted),
-    few=st.booleans(),
     stretch=st.integers(1, 60),
     given_stretch=st.booleans(),
 )
 def test_each_stretch_is_laid_out_value_by_value(
-    items: list[float], ends: list[float], few: bool, stretch: int, given_stretch: bool
+    items: list[float], ends: list[float], stretch: int, given_stretch: bool
 ) -> None:
-    tensor, bracket = torch.tensor(items), Bracket(*ends, few=few)
-    with patch("mergelang.backends.bracket.CACHED", stretch):
+    tensor, bracket = torch.tensor(items), Bracket(*ends)
+    with patch("mergelang.backends.bracket.STRETCH", stretch):
         found = list(laid_out(tensor, bracket, stretch if given_stretch else None, Scratch()))
     for part, (inside, counts) in zip(tensor.split(stretch), found, strict=True):
         assert (inside.tolist(), counts) == by_hand(part.tolist(), *ends)

@@ -1,0 +1,196 @@
+"""A loop as LLVM code: one function that goes over a block once and keeps each weight in the processor's registers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from llvmlite import ir
+
+from mergelang.backends.ir_formulas import I32, I64, PRECISIONS, STORED, Arithmetic
+from mergelang.plan.loops import DRAWN, Loop
+from mergelang.plan.model import Step
+
+NAME = "loop"
+_KEY = 3  # words of a draw's key
+
+
+def module_of(loop: Loop, fused: bool) -> str:
+    """The text of a module with one function: rows and columns of a block, and then where its tensors begin, which are
+    those of `loop_compiler.run_loop`; of a flat loop all weights are columns of one row."""
+    return str(_Writer(loop, fused).module())
+
+
+@dataclass(slots=True)
+class _Given:
+    """Where the function's tensors begin, by what they are."""
+
+    numbers: ir.Value | None
+    keys: ir.Value | None
+    inputs: list[ir.Value]
+    leaves: list[ir.Value]
+    outputs: list[ir.Value]
+    stores: list[ir.Value]
+    peaks: ir.Value | None
+    counts: ir.Value | None
+
+
+@dataclass(slots=True)
+class _Writer:
+    loop: Loop
+    fused: bool
+    at: ir.IRBuilder = field(init=False)
+    sums: Arithmetic = field(init=False)
+    given: _Given = field(init=False)
+    values: dict[int, ir.Value] = field(default_factory=dict)
+    row: ir.Value = field(init=False)  # the present row, column, and place within the block
+    column: ir.Value = field(init=False)
+    place: ir.Value = field(init=False)
+
+    def module(self) -> ir.Module:
+        module = ir.Module(NAME)
+        types = self._types()
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64, I64, *types]), NAME)
+        function.attributes.add("nounwind")
+        for argument in function.args[2:]:
+            argument.add_attribute("noalias")
+        self.at = ir.IRBuilder(function.append_basic_block())
+        self.sums = Arithmetic(self.at, PRECISIONS[self.loop.precision], self.fused)
+        self._hand_out(list(function.args[2:]))
+        self._body(*function.args[:2])
+        self.at.ret_void()
+        return module
+
+    def _types(self) -> list[ir.Type]:
+        loop, number = self.loop, PRECISIONS[self.loop.precision]
+        types = [number] * bool(loop.numbers) + [I32] * bool(loop.draws) + [number] * loop.inputs
+        types += [STORED[dtype] for dtype in loop.leaves] + [number] * len(loop.outputs)
+        types += [STORED[dtype] for dtype in loop.stores]
+        types += [self._word] * bool(loop.peak_count) + [I32] * bool(loop.gaps)
+        return [one.as_pointer() for one in types]
+
+    @property
+    def _word(self) -> ir.Type:
+        """What a peak is while it is looked for: the bits of a size."""
+        return I32 if self.loop.precision == "F32" else I64
+
+    def _hand_out(self, args: list[ir.Value]) -> None:
+        loop, given = self.loop, iter(args)
+
+        def take(count: int) -> list[ir.Value]:
+            return [next(given) for _ in range(count)]
+
+        def one(wanted: int) -> ir.Value | None:
+            return next(given) if wanted else None
+
+        self.given = _Given(
+            one(loop.numbers), one(loop.draws), take(loop.inputs), take(len(loop.leaves)), take(len(loop.outputs)),
+            take(len(loop.stores)), one(loop.peak_count), one(len(loop.gaps)),
+        )  # fmt: skip
+
+    def _body(self, rows: ir.Value, cols: ir.Value) -> None:
+        loop = self.loop
+        self.values |= {place: self._read(self.given.numbers, I64(place)) for place in range(loop.numbers)}
+        keys = [
+            [self._read(self.given.keys, I64(_KEY * draw + word)) for word in range(_KEY)] for draw in range(loop.draws)
+        ]
+        peaks = [self._held(self._word) for _ in range(loop.peak_count)]
+        counts = {register: self._held(I32) for register in loop.gaps}
+        one_by_one = [step for step in loop.steps if step.op == "store" or loop.kinds[step.out] != "row"]
+        with counted(self.at, rows) as self.row:
+            self._take_inputs("row")
+            for step in loop.steps:
+                if step not in one_by_one:
+                    self._step(step, keys, peaks, counts)
+            self._put_outputs("row")
+            start = self.at.mul(self.row, cols)
+            with counted(self.at, cols) as self.column:
+                self.place = self.at.add(start, self.column)
+                self._take_inputs("block", "column")
+                for step in one_by_one:
+                    self._step(step, keys, peaks, counts)
+                self._put_outputs("block", "column")
+        self._write_down(self.given.peaks, peaks)
+        self._write_down(self.given.counts, list(counts.values()))
+
+    def _step(
+        self, step: Step, keys: Sequence[Sequence[ir.Value]], peaks: Sequence[ir.Value], counts: dict[int, ir.Value]
+    ) -> None:
+        loop, sums = self.loop, self.sums
+        args = [self.values[arg] for arg in step.args]
+        if step.op == "store":
+            slot = int(step.attrs["slot"])
+            self._raise(peaks[len(loop.peaks) + slot], args[0])
+            self.at.store(sums.rounded(args[0], loop.stores[slot]), self._spot(self.given.stores[slot], self.place))
+        elif step.op == "load":
+            leaf = int(step.attrs["leaf"])
+            self.values[step.out] = sums.loaded(self._read(self.given.leaves[leaf], self.place), loop.leaves[leaf])
+            if leaf in loop.peaks:
+                self._raise(peaks[loop.peaks.index(leaf)], self.values[step.out])
+        elif step.op in DRAWN:
+            place, key = self.at.trunc(self.place, I32), keys[int(step.attrs["draw"])]
+            self.values[step.out] = sums.drawn(step.op, place, key, args)
+        else:
+            self.values[step.out] = sums.apply(step.op, args, step.attrs)
+            if step.out in counts:
+                self._count(counts[step.out], args[1], loop.kinds[step.out])
+
+    def _take_inputs(self, *kinds: str) -> None:
+        for place, pointer in enumerate(self.given.inputs, self.loop.numbers):
+            if self.loop.kinds[place] in kinds:
+                self.values[place] = self._read(pointer, self._index(self.loop.kinds[place]))
+
+    def _put_outputs(self, *kinds: str) -> None:
+        for pointer, register in zip(self.given.outputs, self.loop.outputs, strict=True):
+            kind = self.loop.kinds[register]
+            if kind in kinds:
+                self.at.store(self.values[register], self._spot(pointer, self._index(kind)))
+
+    def _index(self, kind: str) -> ir.Value:
+        return {"row": lambda: self.row, "column": lambda: self.column, "block": lambda: self.place}[kind]()
+
+    def _count(self, held: ir.Value, divisor: ir.Value, kind: str) -> None:
+        """One more, where the divisor is 0; for a column in the first row only."""
+        zero = self.sums.is_zero(divisor)
+        if kind == "column":
+            zero = self.at.and_(zero, self.at.icmp_unsigned("==", self.row, I64(0)))
+        self.at.store(self.at.add(self.at.load(held), self.at.zext(zero, I32)), held)
+
+    def _raise(self, held: ir.Value, x: ir.Value) -> None:
+        size, before = self.sums.size_bits(x), self.at.load(held)
+        self.at.store(self.at.select(self.at.icmp_unsigned(">", size, before), size, before), held)
+
+    def _held(self, kind: ir.Type) -> ir.Value:
+        """A number that the loop keeps from weight to weight, 0 at first."""
+        held = self.at.alloca(kind)
+        self.at.store(kind(0), held)
+        return held
+
+    def _write_down(self, pointer: ir.Value | None, held: Sequence[ir.Value]) -> None:
+        for place, one in enumerate(held):
+            self.at.store(self.at.load(one), self._spot(pointer, I64(place)))
+
+    def _read(self, pointer: ir.Value | None, index: ir.Value) -> ir.Value:
+        return self.at.load(self._spot(pointer, index))
+
+    def _spot(self, pointer: ir.Value | None, index: ir.Value) -> ir.Value:
+        assert pointer is not None
+        return self.at.gep(pointer, [index], inbounds=True)
+
+
+@contextmanager
+def counted(at: ir.IRBuilder, count: ir.Value) -> Iterator[ir.Value]:
+    """A loop over the numbers from 0 up to the count; the builder stands in its body, and behind it at the end."""
+    head, body, end = (at.function.append_basic_block() for _ in range(3))
+    before = at.block
+    at.branch(head)
+    at.position_at_end(head)
+    index = at.phi(I64)
+    index.add_incoming(I64(0), before)
+    at.cbranch(at.icmp_unsigned("<", index, count), body, end)
+    at.position_at_end(body)
+    yield index
+    index.add_incoming(at.add(index, I64(1)), at.block)
+    at.branch(head)
+    at.position_at_end(end)
