@@ -36,7 +36,8 @@ class _Function:
 
 def multiplies_and_adds() -> bool:
     """Whether the processor multiplies and adds with one rounding, as torch's kernels then do."""
-    return bool(llvm.get_host_cpu_features().get("fma")) or _machine().triple.startswith(("aarch64", "arm64"))
+    is_arm = llvm.get_default_triple().startswith(("aarch64", "arm64"))
+    return is_arm or bool(llvm.get_host_cpu_features().get("fma"))
 
 
 def _engine(text: str) -> llvm.ExecutionEngine:
@@ -48,12 +49,15 @@ def _engine(text: str) -> llvm.ExecutionEngine:
     return llvm.create_mcjit_compiler(module, machine)
 
 
-@cache
 def _machine() -> llvm.TargetMachine:
-    """The processor that this process runs on, with all its instructions."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
+    """The processor that this process runs on, with all its instructions; for one engine, which it belongs to then."""
     # LLVM avoids the widest vectors for the sake of older processors, which slowed down for them.
     features = f"{llvm.get_host_cpu_features().flatten()},-prefer-256-bit"
-    target = llvm.Target.from_default_triple()
-    return target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=_LEVEL, jit=True)
+    return _target().create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=_LEVEL, jit=True)
+
+
+@cache
+def _target() -> llvm.Target:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.Target.from_default_triple()
