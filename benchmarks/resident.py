@@ -96,8 +96,9 @@ class Kernel:
         """Every block, from the first weight to the last."""
         for start in range(0, self._count, BLOCK):
             self._bytes.start = start
-            views = self._workspace.views(self._bound.layout, 1, min(BLOCK, self._count - start))
+            shape = 1, min(BLOCK, self._count - start)
+            views = self._workspace.views(self._bound.layout, *shape)
             numbers = list(self._numbers.floats), list(self._numbers.tensors)
             scratch, shares = self._workspace.scratch, [None] * self._folds
-            frame = Frame(views, *numbers, self._seeds, start, self._bytes, scratch, self._grid, shares)
+            frame = Frame(views, *numbers, self._seeds, start, shape, self._bytes, scratch, self._grid, shares)
             run_block(self._bound, frame)

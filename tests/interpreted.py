@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 import mergelang.run.compiling
-from mergelang.backends.compiled import Code
+from mergelang.backends.loop_call import Code, TensorCode
 from mergelang.backends.loop_compiler import run_loop
 from mergelang.plan.loops import Loop
 from mergelang.plan.model import Budget
@@ -16,7 +16,7 @@ from mergelang.plan.model import Budget
 
 def interpreted(loops: Iterable[Loop], budget: Budget) -> dict[str, Code]:
     """What `compiling.compiled` gives, with the loops themselves in place of their code."""
-    return {loop.name: partial(run_loop, loop) for loop in loops}
+    return {loop.name: TensorCode(loop, partial(run_loop, loop)) for loop in loops}
 
 
 def without_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 
 from mergelang.backends.block import UNITS, Binder, Bound
 from mergelang.backends.frame import Action, Frame
-from mergelang.backends.random import key_of_draw
+from mergelang.backends.loop_call import Code, Found
+from mergelang.backends.random import DrawKey, key_of_draw
 from mergelang.backends.registers import Layout, temps_of
-from mergelang.backends.workspace import dtype_of
 from mergelang.plan.loops import Part, Placed, kept_registers
 from mergelang.plan.model import Phase, Program
-
-# A loop as a function of the tensors that `loop_compiler.run_loop` takes, for several threads at once.
-Code = Callable[[Sequence[Tensor]], None]
 
 
 def bind_loops(program: Program, phase: Phase, parts: Sequence[Part], code: Mapping[str, Code]) -> Bound:
@@ -55,56 +51,26 @@ def _run(binder: Binder, placed: Placed, code: Code) -> Action:
         leaves = [frame.bytes.weights(leaf) for leaf in placed.leaves]
         stores = [frame.bytes.memory(slot) for slot in placed.stores]
         made = [operand(frame) for operand in inputs], [operand(frame) for operand in outputs]
-        blocks = [_seen(placed, frame, x) for x in (*made[0], *leaves, *made[1], *stores)]
-        peaks, counts = _peaks(placed, frame), _counts(placed, frame)
-        code([*_numbers(placed, frame), *_keys(placed, frame), *blocks, *peaks, *counts])
-        _tell(placed, frame, stores, peaks)
-        _count(placed, frame, counts)
+        numbers = [frame.numbers[register] for register in placed.numbers]
+        found = code(numbers, _keys(placed, frame), [*made[0], *leaves, *made[1], *stores], frame.shape)
+        _tell(placed, frame, stores, found)
 
     return run
 
 
-def _seen(placed: Placed, frame: Frame, x: Tensor) -> Tensor:
-    """A register, a leaf or a store in the shape in which the loop takes it."""
-    if placed.loop.is_flat:
-        return x.view(-1)
-    return x.view(frame.grid.shape(x.numel())) if x.dim() == 1 else x
-
-
-def _numbers(placed: Placed, frame: Frame) -> list[Tensor]:
-    """The loop's numbers in one tensor where registers lie, if it takes any."""
-    numbers = [frame.tensors[register] for register in placed.numbers]
-    return [torch.stack(numbers).to(frame.scratch.device)] if numbers else []
-
-
-def _keys(placed: Placed, frame: Frame) -> list[Tensor]:
-    """The keys of the loop's draws for this block in one tensor, if it draws any."""
+def _keys(placed: Placed, frame: Frame) -> list[DrawKey]:
+    """The keys of the loop's draws for this block."""
     chances = [frame.numbers[draw.chance] if draw.chance >= 0 else 0.0 for draw in placed.draws]
     pairs = zip(placed.draws, chances, strict=True)
-    keys = [key_of_draw(frame.seeds[draw.seed], frame.start, chance) for draw, chance in pairs]
-    return [torch.tensor(keys, dtype=torch.int32, device=frame.scratch.device)] if keys else []
+    return [key_of_draw(frame.seeds[draw.seed], frame.start, chance) for draw, chance in pairs]
 
 
-def _peaks(placed: Placed, frame: Frame) -> list[Tensor]:
-    """Memory for the loop's peaks, if it takes any: kept until the piece is through, so that it is new each time."""
-    count, dtype = placed.loop.peak_count, dtype_of(placed.loop.precision)
-    return [torch.empty(count, dtype=dtype, device=frame.scratch.device)] if count else []
-
-
-def _counts(placed: Placed, frame: Frame) -> list[Tensor]:
-    """Memory for the counts of zero divisors, if the loop takes any."""
-    return [torch.empty(len(placed.gaps), dtype=torch.int32, device=frame.scratch.device)] if placed.gaps else []
-
-
-def _tell(placed: Placed, frame: Frame, stores: Sequence[Tensor], found: Sequence[Tensor]) -> None:
-    peaks = iter(found[0].unbind() if found else ())
+def _tell(placed: Placed, frame: Frame, stores: Sequence[Tensor], found: Found) -> None:
+    peaks = iter(found.peaks)
     for leaf in placed.peaks:
         frame.bytes.looked_at(leaf, next(peaks))
     for slot, memory in zip(placed.stores, stores, strict=True):
         frame.bytes.filled(slot, memory, next(peaks))
-
-
-def _count(placed: Placed, frame: Frame, found: Sequence[Tensor]) -> None:
-    for (gap, kind), count in zip(placed.gaps, found[0].unbind() if found else (), strict=True):
+    for (gap, kind), count in zip(placed.gaps, found.counts, strict=True):
         unit = gap, UNITS.get(kind, "numbers")
         frame.gaps[unit] = frame.gaps.get(unit, 0) + count

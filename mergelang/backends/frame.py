@@ -15,6 +15,9 @@ from mergelang.plan.grid import Grid
 from mergelang.plan.model import GapUnit
 
 
+Peak = float | Tensor  # a largest size, which may still lie on a device
+
+
 class Bytes(Protocol):
     """Where a block's weights come from and go to."""
 
@@ -30,10 +33,10 @@ class Bytes(Protocol):
     def memory(self, slot: int) -> Tensor:
         """Memory for the store of that number, flat and in its dtype."""
 
-    def filled(self, slot: int, memory: Tensor, peak: Tensor) -> None:
+    def filled(self, slot: int, memory: Tensor, peak: Peak) -> None:
         """Take the store from that memory; `peak` is its largest size before it was rounded."""
 
-    def looked_at(self, leaf: int, peak: Tensor) -> None:
+    def looked_at(self, leaf: int, peak: Peak) -> None:
         """Hear of the largest size of the leaf's weights."""
 
     def keep(self, mask: int, block: Tensor) -> None:
@@ -52,6 +55,7 @@ class Frame:
     tensors: list[Tensor]  # the numbers as 0-d tensors
     seeds: Sequence[int]
     start: int  # the first weight's place within the tensor
+    shape: tuple[int, int]  # rows and columns of the block
     bytes: Bytes
     scratch: Scratch
     grid: Grid

@@ -17,8 +17,8 @@ _KEY = 3  # words of a draw's key
 
 
 def module_of(loop: Loop, fused: bool) -> str:
-    """The text of a module with one function: rows and columns of a block, and then where its tensors begin, which are
-    those of `loop_compiler.run_loop`; of a flat loop all weights are columns of one row."""
+    """The text of a module with one function, of: the rows and columns of a block (of a flat loop all weights are
+    columns of one row), and where what `loop_call.Code` takes begins: numbers, keys, blocks, peaks and counts."""
     return str(_Writer(loop, fused).module())
 
 
@@ -26,14 +26,14 @@ def module_of(loop: Loop, fused: bool) -> str:
 class _Given:
     """Where the function's tensors begin, by what they are."""
 
-    numbers: ir.Value | None
-    keys: ir.Value | None
+    numbers: ir.Value
+    keys: ir.Value
     inputs: list[ir.Value]
     leaves: list[ir.Value]
     outputs: list[ir.Value]
     stores: list[ir.Value]
-    peaks: ir.Value | None
-    counts: ir.Value | None
+    peaks: ir.Value
+    counts: ir.Value
 
 
 @dataclass(slots=True)
@@ -64,10 +64,10 @@ class _Writer:
 
     def _types(self) -> list[ir.Type]:
         loop, number = self.loop, PRECISIONS[self.loop.precision]
-        types = [number] * bool(loop.numbers) + [I32] * bool(loop.draws) + [number] * loop.inputs
+        types = [number, I32] + [number] * loop.inputs
         types += [STORED[dtype] for dtype in loop.leaves] + [number] * len(loop.outputs)
         types += [STORED[dtype] for dtype in loop.stores]
-        types += [self._word] * bool(loop.peak_count) + [I32] * bool(loop.gaps)
+        types += [self._word, I32]
         return [one.as_pointer() for one in types]
 
     @property
@@ -81,12 +81,9 @@ class _Writer:
         def take(count: int) -> list[ir.Value]:
             return [next(given) for _ in range(count)]
 
-        def one(wanted: int) -> ir.Value | None:
-            return next(given) if wanted else None
-
         self.given = _Given(
-            one(loop.numbers), one(loop.draws), take(loop.inputs), take(len(loop.leaves)), take(len(loop.outputs)),
-            take(len(loop.stores)), one(loop.peak_count), one(len(loop.gaps)),
+            next(given), next(given), take(loop.inputs), take(len(loop.leaves)), take(len(loop.outputs)),
+            take(len(loop.stores)), next(given), next(given),
         )  # fmt: skip
 
     def _body(self, rows: ir.Value, cols: ir.Value) -> None:
@@ -167,15 +164,14 @@ class _Writer:
         self.at.store(kind(0), held)
         return held
 
-    def _write_down(self, pointer: ir.Value | None, held: Sequence[ir.Value]) -> None:
+    def _write_down(self, pointer: ir.Value, held: Sequence[ir.Value]) -> None:
         for place, one in enumerate(held):
             self.at.store(self.at.load(one), self._spot(pointer, I64(place)))
 
-    def _read(self, pointer: ir.Value | None, index: ir.Value) -> ir.Value:
+    def _read(self, pointer: ir.Value, index: ir.Value) -> ir.Value:
         return self.at.load(self._spot(pointer, index))
 
-    def _spot(self, pointer: ir.Value | None, index: ir.Value) -> ir.Value:
-        assert pointer is not None
+    def _spot(self, pointer: ir.Value, index: ir.Value) -> ir.Value:
         return self.at.gep(pointer, [index], inbounds=True)
 
 

@@ -18,6 +18,7 @@ import torch
 
 from mergelang import __version__
 from mergelang.backends import formulas, loop_compiler, random
+from mergelang.backends.loop_call import Code, TensorCode
 from mergelang.backends.loop_code import LoopCode
 from mergelang.backends.loop_compiler import Job
 from mergelang.plan.loops import Loop
@@ -33,7 +34,7 @@ def _key(loop: Loop) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def compiled(loops: Iterable[Loop], threads: int) -> dict[str, LoopCode]:
+def compiled(loops: Iterable[Loop], threads: int) -> dict[str, Code]:
     """The loops' code by their names, for so many threads at once; what is not in the cache is compiled first.
 
     Raises Problem `kernels-not-compiled`.
@@ -47,7 +48,7 @@ def compiled(loops: Iterable[Loop], threads: int) -> dict[str, LoopCode]:
         if (code := _load(jobs[name], threads)) is None:
             raise _not_compiled("what it has made cannot be loaded")
         found[name] = code
-    return found
+    return {name: TensorCode(jobs[name].loop, code) for name, code in found.items()}
 
 
 def _load(job: Job, threads: int) -> LoopCode | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 
 import llvmlite.binding as llvm
@@ -12,6 +13,7 @@ import llvmlite.binding as llvm
 KEPT = 512
 # How far the optimiser goes: as far as it can.
 _LEVEL = 3
+_NUMBERS = itertools.count()
 
 
 @lru_cache(KEPT)
@@ -20,15 +22,16 @@ def function_of(text: str, name: str, *types: type) -> Callable[..., None]:
 
     Python's lock is not held while it runs, in any number of threads.
     """
-    return _Function(_engine(text), ctypes.CFUNCTYPE(None, *types), name)
+    library = llvm.JITLibraryBuilder().add_object_img(_object(text)).export_symbol(name)
+    return _Function(library.link(_linker(), f"{name} {next(_NUMBERS)}"), name, types)
 
 
 class _Function:
     """A function and the memory that its code lies in."""
 
-    def __init__(self, engine: llvm.ExecutionEngine, kind: Callable[[int], Callable[..., None]], name: str) -> None:
-        self._engine = engine
-        self._call = kind(engine.get_function_address(name))
+    def __init__(self, code: llvm.ResourceTracker, name: str, types: Sequence[type]) -> None:
+        self._code = code
+        self._call = ctypes.CFUNCTYPE(None, *types)(code[name])
 
     def __call__(self, *args: object) -> None:
         self._call(*args)
@@ -40,24 +43,32 @@ def multiplies_and_adds() -> bool:
     return is_arm or bool(llvm.get_host_cpu_features().get("fma"))
 
 
-def _engine(text: str) -> llvm.ExecutionEngine:
-    module, machine = llvm.parse_assembly(text), _machine()
-    tuning = llvm.create_pipeline_tuning_options(speed_level=_LEVEL)
+def _object(text: str) -> bytes:
+    """The module's machine code."""
+    machine, tuning = _machine(), llvm.create_pipeline_tuning_options(speed_level=_LEVEL)
     tuning.loop_vectorization = tuning.loop_interleaving = True
-    with llvm.create_pass_builder(machine, tuning) as builder, builder.getModulePassManager() as passes:
-        passes.run(module, builder)
-    return llvm.create_mcjit_compiler(module, machine)
-
-
-def _machine() -> llvm.TargetMachine:
-    """The processor that this process runs on, with all its instructions; for one engine, which it belongs to then."""
-    # LLVM avoids the widest vectors for the sake of older processors, which slowed down for them.
-    features = f"{llvm.get_host_cpu_features().flatten()},-prefer-256-bit"
-    return _target().create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=_LEVEL, jit=True)
+    with llvm.parse_assembly(text) as module:
+        with llvm.create_pass_builder(machine, tuning) as builder, builder.getModulePassManager() as passes:
+            passes.run(module, builder)
+        return bytes(machine.emit_object(module))
 
 
 @cache
-def _target() -> llvm.Target:
+def _linker() -> llvm.LLJIT:
+    """What brings machine code into this process."""
+    return llvm.create_lljit_compiler(_new_machine())
+
+
+@cache
+def _machine() -> llvm.TargetMachine:
+    return _new_machine()
+
+
+def _new_machine() -> llvm.TargetMachine:
+    """The processor that this process runs on, with all its instructions."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    return llvm.Target.from_default_triple()
+    # LLVM avoids the widest vectors for the sake of older processors, which slowed down for them.
+    features = f"{llvm.get_host_cpu_features().flatten()},-prefer-256-bit"
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=_LEVEL, jit=True)

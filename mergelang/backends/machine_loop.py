@@ -8,8 +8,12 @@ from collections.abc import Iterable, Sequence
 from torch import Tensor
 
 from mergelang.backends.ir_loop import NAME, module_of
+from mergelang.backends.loop_call import Found
 from mergelang.backends.machine_code import function_of, multiplies_and_adds
+from mergelang.backends.random import DrawKey
 from mergelang.plan.loops import Loop
+
+_NUMBER = {"F32": ctypes.c_float, "F64": ctypes.c_double}
 
 
 def machine_loops(loops: Iterable[Loop]) -> dict[str, MachineLoop]:
@@ -18,21 +22,23 @@ def machine_loops(loops: Iterable[Loop]) -> dict[str, MachineLoop]:
 
 
 class MachineLoop:
-    """What `loop_compiler.run_loop` does to its tensors, which lie in the host's memory; for any number of threads."""
+    """A loop's code on blocks in the host's memory."""
 
     def __init__(self, loop: Loop) -> None:
+        number = _NUMBER[loop.precision]
+        self._numbers, self._keys = number * loop.numbers, ctypes.c_int32 * (3 * loop.draws)
+        self._peaks, self._counts = number * loop.peak_count, ctypes.c_int32 * len(loop.gaps)
         blocks = loop.inputs + len(loop.leaves) + len(loop.outputs) + len(loop.stores)
-        before = bool(loop.numbers) + bool(loop.draws)
-        count = before + blocks + bool(loop.peak_count) + bool(loop.gaps)
-        types = [ctypes.c_int64] * 2 + [ctypes.c_void_p] * count
+        types = [ctypes.c_int64] * 2 + [ctypes.c_void_p] * (blocks + 4)
         self._call = function_of(module_of(loop, multiplies_and_adds()), NAME, *types)
         self._is_flat = loop.is_flat
-        self._blocks = slice(before, before + blocks)
 
-    def __call__(self, tensors: Sequence[Tensor]) -> None:
-        blocks = tensors[self._blocks]
-        if self._is_flat:
-            rows, cols = 1, blocks[0].numel()
-        else:
-            rows, cols = (max(block.shape[side] for block in blocks) for side in (0, 1))
-        self._call(rows, cols, *[tensor.data_ptr() for tensor in tensors])
+    def __call__(
+        self, numbers: Sequence[float], keys: Sequence[DrawKey], blocks: Sequence[Tensor], shape: tuple[int, int]
+    ) -> Found:
+        rows, cols = (1, shape[0] * shape[1]) if self._is_flat else shape
+        peaks, counts = self._peaks(), self._counts()
+        words = self._keys(*(word for key in keys for word in key))
+        pointers = [block.data_ptr() for block in blocks]
+        self._call(rows, cols, self._numbers(*numbers), words, *pointers, peaks, counts)
+        return Found(list(peaks), list(counts))

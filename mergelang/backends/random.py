@@ -66,7 +66,10 @@ def _below(probability: float) -> int:
     return math.ceil(min(max(probability, 0.0), 1.0) * (1 << 24)) - (1 << 23)
 
 
-def key_of_draw(seed: int, start: int, probability: float = 0.0) -> tuple[int, int, int]:
+DrawKey = tuple[int, int, int]
+
+
+def key_of_draw(seed: int, start: int, probability: float = 0.0) -> DrawKey:
     """What `hashed` must know to draw for the places from `start` on, and what `_below` the probability is."""
     high, low = divmod(start, _WORD)
     first, second = keys(seed, high)

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mergelang.backends.block import Bound
-from mergelang.backends.compiled import Code, bind_loops
+from mergelang.backends.compiled import bind_loops
+from mergelang.backends.loop_call import Code
 from mergelang.plan.loops import Ends, Loop, Part, Placed, parts_of
 from mergelang.plan.model import Budget, Leaf, Phase, Plan, Program, Store, Task
 

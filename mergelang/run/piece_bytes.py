@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mergelang.backends.folds import Streaming, Total
+from mergelang.backends.frame import Peak
 from mergelang.formats.dtypes import TORCH_DTYPES, can_hold, from_float, overflowed, to_float
 from mergelang.plan.footprint import stretch_of
 from mergelang.run.block_reader import BlockReader
@@ -36,9 +37,9 @@ class PieceBytes:
         self._checked, self._carried = unseen - piece.phase.carried, unseen & piece.phase.carried
         # A block whose sum or peak is finite is finite: one pass over what lies in the cache, and an exact look only if
         # not.
-        self._sums: list[Tensor] = []
+        self._sums: list[Peak] = []
         self._overflowed: set[int] = set()
-        self._peaks: list[tuple[int, Tensor]] = []  # of what is rounded already, by its store
+        self._peaks: list[tuple[int, Peak]] = []  # of what is rounded already, by its store
         self._shown: dict[int, Tensor] = {}  # the block's weights that loops have taken
         self._start = self._stop = 0
 
@@ -77,12 +78,12 @@ class PieceBytes:
         there = out if out.device == self._lane.device else torch.empty_like(out, device=self._lane.device)
         return there.view(TORCH_DTYPES[self._piece.job.task.stores[slot].dtype])
 
-    def filled(self, slot: int, memory: Tensor, peak: Tensor) -> None:
+    def filled(self, slot: int, memory: Tensor, peak: Peak) -> None:
         self._peaks.append((slot, peak))
         if memory.device.type != "cpu":
             self._lane.download(memory.view(torch.uint8), self._room(slot))
 
-    def looked_at(self, leaf: int, peak: Tensor) -> None:
+    def looked_at(self, leaf: int, peak: Peak) -> None:
         if leaf in self._checked:
             self._sums.append(peak)
 
@@ -101,7 +102,7 @@ class PieceBytes:
         self._overflowed.update(self._beyond())
         totals_finite = all(share.is_finite() for share in shares if isinstance(share, Total))
         shown = bool(self._carried) and (bool(self._overflowed) or not totals_finite)
-        if shown or not _all_finite(self._sums):
+        if shown or not all(map(math.isfinite, _on_host(self._sums))):
             self._check_inputs()
         if self._overflowed:
             job = self._piece.job
@@ -132,8 +133,7 @@ class PieceBytes:
 
     def _beyond(self) -> set[int]:
         """The stores of which a peak cannot be saved in their dtype."""
-        peaks = torch.stack([peak for _, peak in self._peaks]).tolist() if self._peaks else []
-        stores = self._piece.job.task.stores
+        stores, peaks = self._piece.job.task.stores, _on_host([peak for _, peak in self._peaks])
         pairs = zip(self._peaks, peaks, strict=True)
         return {slot for (slot, _), peak in pairs if not can_hold(peak, stores[slot].dtype)}
 
@@ -142,5 +142,8 @@ def _is_finite(block: Tensor) -> bool:
     return bool(torch.isfinite(block).all())
 
 
-def _all_finite(sums: list[Tensor]) -> bool:
-    return not sums or _is_finite(torch.stack(sums))
+def _on_host(numbers: Sequence[Peak]) -> list[float]:
+    """The numbers, those on a device brought to the host together; all are of one kind."""
+    if numbers and isinstance(numbers[0], Tensor):
+        return torch.stack([torch.as_tensor(one) for one in numbers]).tolist()
+    return [float(one) for one in numbers]

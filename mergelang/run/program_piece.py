@@ -84,11 +84,14 @@ class ProgramPiece:
     def _block(self, worker: Worker, data: PieceBytes, gathered: _Gathered, start: int, stop: int) -> None:
         job, bound = self.job, self.bound
         data.show(start, stop)
-        views = worker.workspace.views(bound.layout, *job.grid.shape(stop - start))
+        shape = job.grid.shape(stop - start)
+        views = worker.workspace.views(bound.layout, *shape)
         numbers = list(job.numbers.floats), list(job.numbers.tensors)
         scratch, shares, gaps = worker.workspace.scratch, gathered.shares, gathered.gaps
         try:
-            run_block(bound, Frame(views, *numbers, job.task.seeds, start, data, scratch, job.grid, shares, gaps))
+            run_block(
+                bound, Frame(views, *numbers, job.task.seeds, start, shape, data, scratch, job.grid, shares, gaps)
+            )
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # torch has it, but does not list it
             raise not_decomposed(job.task.key) from None
 
