@@ -14,7 +14,6 @@ from mergelang.backends.workspace import Views
 from mergelang.plan.grid import Grid
 from mergelang.plan.model import GapUnit
 
-
 Peak = float | Tensor  # a largest size, which may still lie on a device
 
 
