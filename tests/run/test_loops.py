@@ -12,9 +12,9 @@ import test_gaps
 import torch
 import toy
 from hypothesis import given, settings
-from interpreted import without_compiler
 from oracle import evaluate
 from run.build import load, one_phase, run, store, toy_models
+from run.loop_compilers import without_compiler
 from run.test_executor import CASES, TOLERANCE
 from run.test_kernels import CLOSE, EXPONENTS, NUMBERS, ONE, TWO, grid, result
 from safetensors.torch import load_file

@@ -1,4 +1,4 @@
-"""Compiled kernels without a compiler: loops are run step by step, as the compiler would read them."""
+"""Other compilers of loops than LLVM, in the tests: none, and the one for GPUs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 import mergelang.run.compiling
+from mergelang.backends import loop_cache
 from mergelang.backends.loop_call import Code, TensorCode
 from mergelang.backends.loop_compiler import run_loop
 from mergelang.plan.loops import Loop
@@ -22,4 +23,12 @@ def interpreted(loops: Iterable[Loop], budget: Budget) -> dict[str, Code]:
 def without_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets runs that ask for compiled kernels take the loops as they are, cut as for a GPU."""
     monkeypatch.setattr(mergelang.run.compiling, "compiled", interpreted)
+    monkeypatch.setattr(mergelang.run.compiling, "_has_functions", lambda budget: True)
+
+
+def by_inductor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets runs on the CPU compile as those on a GPU do."""
+    monkeypatch.setattr(
+        mergelang.run.compiling, "compiled", lambda loops, budget: loop_cache.compiled(loops, budget.threads)
+    )
     monkeypatch.setattr(mergelang.run.compiling, "_has_functions", lambda budget: True)
