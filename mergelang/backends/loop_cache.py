@@ -97,7 +97,7 @@ def _processor(device: str) -> str:
 
 def _not_compiled(why: str) -> Problem:
     message = (
-        "The run is to use compiled kernels, for which torch needs a C++ compiler (on a GPU also Triton) and a folder "
-        f"to keep its work in. It could not make them: {why}."
+        "The run is to use compiled kernels, for which torch needs a C++ compiler, Triton and a folder to keep "
+        f"its work in. It could not make them: {why}."
     )
     return Problem("kernels-not-compiled", message, nothing_at("--kernels compiled"), fix="--kernels eager")

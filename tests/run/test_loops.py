@@ -26,9 +26,10 @@ from test_golden import Case, furthest, laid_out
 import mergelang as ml
 from mergelang import scalars
 from mergelang.backends.formulas import FORMULAS
+from mergelang.backends.ir_formulas import FORMULAS as INSTRUCTIONS
 from mergelang.backends.kernels import KERNELS
 from mergelang.plan.build import Request
-from mergelang.plan.loops import ELEMENTWISE, Draw, Ends, Placed, parts_of
+from mergelang.plan.loops import ELEMENTWISE, FUNCTIONS, Draw, Ends, Placed, parts_of
 from mergelang.plan.model import Budget, Fold, Phase, Step
 
 LOOPS = Budget(threads=1, kernels="compiled")
@@ -42,6 +43,7 @@ def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_every_elementwise_step_has_a_formula() -> None:
     assert FORMULAS.keys() | {"pow"} == ELEMENTWISE >= KERNELS.keys()
+    assert INSTRUCTIONS.keys() | {"pow"} == ELEMENTWISE - FUNCTIONS
 
 
 @pytest.mark.parametrize("op", ONE)
