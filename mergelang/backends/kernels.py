@@ -57,6 +57,7 @@ def _zeros(y: Tensor, memory: Tensor) -> int | Tensor:
 
 
 def square_root(out: Tensor, x: Tensor) -> None:
+    """The root of x, and 0 where x is below 0."""
     torch.clamp_min(x, 0, out=out)
     if out.device.type == "cpu":  # rounded as the processor does it: torch's own may be off by the last bit
         np.sqrt(out.numpy(), out=out.numpy())

@@ -22,7 +22,7 @@ def plan_text(plan: Plan) -> str:
 
 def _head(plan: Plan) -> list[str]:
     budget = plan.budget
-    place = budget.device + (", compiled" if budget.is_compiled else "")
+    place = budget.device + (f", {budget.kernels} kernels" if budget.kernels else "")
     return [
         f"plan of {plan.digest[:16]} in {plan.precision}"
         + (", NaN and infinity allowed" if plan.allow_nonfinite else ""),
