@@ -111,3 +111,17 @@ def test_what_is_not_finite_is_found(bad: float, folder: Path, tmp_path: Path) -
         ml.compile(tmp_path / "recipe.merge").run(tmp_path / "out")
     assert caught.value.slug == "not-finite"
     assert "layers.2.mlp" in caught.value.message
+
+
+def test_where_no_memory_may_be_run_a_run_says_so(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(13, "cannot allocate executable memory")
+
+    monkeypatch.setattr("mergelang.backends.machine_loop.function_of", refuse)
+    with pytest.raises(Problem) as caught:
+        ml.compile(folder / "recipe.merge").run(tmp_path / "out")
+    assert (caught.value.slug, caught.value.fix) == ("kernels-not-compiled", "--kernels eager")
+    assert "executable memory" in caught.value.message
+    assert not (tmp_path / "out").exists()

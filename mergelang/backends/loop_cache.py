@@ -18,11 +18,10 @@ import torch
 
 from mergelang import __version__
 from mergelang.backends import formulas, loop_compiler, random
-from mergelang.backends.loop_call import Code, TensorCode
+from mergelang.backends.loop_call import Code, TensorCode, not_compiled
 from mergelang.backends.loop_code import LoopCode
 from mergelang.backends.loop_compiler import Job
 from mergelang.plan.loops import Loop
-from mergelang.problem import Problem, nothing_at
 from mergelang.resources import cache_folder
 
 
@@ -46,7 +45,7 @@ def compiled(loops: Iterable[Loop], threads: int) -> dict[str, Code]:
         _compile(missing, folder, threads)
     for name in jobs.keys() - found.keys():
         if (code := _load(jobs[name], threads)) is None:
-            raise _not_compiled("what it has made cannot be loaded")
+            raise not_compiled("what it has made cannot be loaded")
         found[name] = code
     return {name: TensorCode(jobs[name].loop, code) for name, code in found.items()}
 
@@ -62,14 +61,14 @@ def _load(job: Job, threads: int) -> LoopCode | None:
 def _compile(jobs: Sequence[Job], folder: Path, threads: int) -> None:
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
-        raise _not_compiled(f"there is no `{compiler}` here")
+        raise not_compiled(f"there is no `{compiler}` here")
     shares = [share for first in range(threads) if (share := jobs[first::threads])]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="making-", dir=folder) as work, ThreadPoolExecutor(threads) as pool:
             list(pool.map(lambda share: _run_compiler(share, work), shares))
     except OSError as fault:
-        raise _not_compiled(f"{folder} cannot be written ({fault.strerror})") from None
+        raise not_compiled(f"{folder} cannot be written ({fault.strerror})") from None
 
 
 def _run_compiler(jobs: Sequence[Job], work: str) -> None:
@@ -81,7 +80,7 @@ def _run_compiler(jobs: Sequence[Job], work: str) -> None:
     done = subprocess.run(command, input=msgspec.json.encode(jobs), capture_output=True, env=env)
     if done.returncode:
         said = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
-        raise _not_compiled(said[-1] if said else f"the compiler ended with {done.returncode}")
+        raise not_compiled(said[-1] if said else f"the compiler ended with {done.returncode}")
 
 
 def _processor(device: str) -> str:
@@ -93,11 +92,3 @@ def _processor(device: str) -> str:
     except OSError:
         return platform.processor()
     return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
-
-
-def _not_compiled(why: str) -> Problem:
-    message = (
-        "The run is to use compiled kernels, for which torch needs a C++ compiler, Triton and a folder to keep "
-        f"its work in. It could not make them: {why}."
-    )
-    return Problem("kernels-not-compiled", message, nothing_at("--kernels compiled"), fix="--kernels eager")

@@ -12,6 +12,13 @@ from mergelang.backends.frame import Peak
 from mergelang.backends.random import DrawKey
 from mergelang.backends.workspace import dtype_of
 from mergelang.plan.loops import Loop
+from mergelang.problem import Problem, nothing_at
+
+
+def not_compiled(why: str) -> Problem:
+    """The Problem for loops that cannot be compiled here."""
+    message = f"Before it reads a weight, the run turns its arithmetic into machine code. It could not: {why}."
+    return Problem("kernels-not-compiled", message, nothing_at("kernels"), fix="--kernels eager")
 
 
 class Found(NamedTuple):

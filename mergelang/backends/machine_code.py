@@ -18,7 +18,8 @@ _NUMBERS = itertools.count()
 
 @lru_cache(KEPT)
 def function_of(text: str, name: str, *types: type) -> Callable[..., None]:
-    """The module's function of this name and of these C types, which gives nothing back.
+    """The module's function of this name and of these C types, which gives nothing back. Raises RuntimeError for what
+    LLVM cannot compile, OSError where no memory may be run.
 
     Python's lock is not held while it runs, in any number of threads.
     """
@@ -68,6 +69,7 @@ def _new_machine() -> llvm.TargetMachine:
     """The processor that this process runs on, with all its instructions."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    llvm.check_jit_execution()
     # LLVM avoids the widest vectors for the sake of older processors, which slowed down for them.
     features = f"{llvm.get_host_cpu_features().flatten()},-prefer-256-bit"
     target = llvm.Target.from_default_triple()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from torch import Tensor
 
 from mergelang.backends.ir_loop import NAME, module_of
-from mergelang.backends.loop_call import Found
+from mergelang.backends.loop_call import Found, not_compiled
 from mergelang.backends.machine_code import function_of, multiplies_and_adds
 from mergelang.backends.random import DrawKey
 from mergelang.plan.loops import Loop
@@ -17,8 +17,11 @@ _NUMBER = {"F32": ctypes.c_float, "F64": ctypes.c_double}
 
 
 def machine_loops(loops: Iterable[Loop]) -> dict[str, MachineLoop]:
-    """The loops' code by their names."""
-    return {name: MachineLoop(loop) for name, loop in {loop.name: loop for loop in loops}.items()}
+    """The loops' code by their names. Raises Problem `kernels-not-compiled`."""
+    try:
+        return {name: MachineLoop(loop) for name, loop in {loop.name: loop for loop in loops}.items()}
+    except (OSError, RuntimeError) as fault:  # LLVM's own: no memory may be run, or a processor it does not know
+        raise not_compiled(str(fault).strip() or "LLVM does not say why") from None
 
 
 class MachineLoop:
