@@ -53,13 +53,12 @@ def _page(recipe: str, made: Plan, disk: Path, expected: Estimate) -> str:
     needed, free = _disk(made, disk)
     room = f"{size(needed)} free, {size(SPARE_BYTES)} of it for all but weights"
     room += f"; {size(free)} are in {disk}" if free is not None else ""
-    compiled = ", less with compiled kernels" if made.budget.is_compiled else ""
     rows = [
         *cost_rows(made),
         ("disk", f"needs {room}"),
         ("time", f"about {_words(expected.seconds)}, an estimate from rates measured here:"),
         ("", f"reading {_words(expected.reading)} at {size(round(expected.read_rate))}/s"),
-        ("", f"computing {_words(expected.computing)} on {made.budget.threads} threads{compiled}"),
+        ("", f"computing {_words(expected.computing)} on {made.budget.threads} threads"),
         ("", f"writing {_words(expected.writing)} at {size(round(expected.write_rate))}/s"),
     ]
     gaps = [f"  {line}" for line in expected_gaps(made)]

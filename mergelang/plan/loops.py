@@ -119,6 +119,11 @@ def parts_of(program: Program, phase: Phase, ends: Ends) -> tuple[Part, ...]:
     return tuple(_Cutter(program, phase, ends).parts())
 
 
+def may_be_in_loop(step: Step) -> bool:
+    """True for steps that a loop on the CPU holds, whatever the dtypes."""
+    return step.op in ("load", "store") or step.op in DRAWN or (step.op in ELEMENTWISE and _is_instruction(step))
+
+
 def kept_registers(program: Program, parts: Sequence[Part]) -> tuple[int, ...]:
     """The registers that lie in memory, in the order in which they are made."""
     made = dict[int, None]()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 from mergelang.plan.costs import matrix_flops
+from mergelang.plan.loops import may_be_in_loop
 from mergelang.plan.model import Plan
 from mergelang.run.rates import Rates, rates, read_rate
 
 # Products and decompositions in float64, on one thread.
 NANOSECONDS_PER_FLOP = 0.12
+# What a step takes within a compiled loop, of what it takes by itself: its weights are in the processor already.
+LOOPED = 0.2
 # Bytes per second where there is no file to try: inputs in memory.
 MEMORY_RATE = 8e9
 
@@ -52,11 +55,13 @@ def _nanoseconds(plan: Plan, found: Rates) -> float:
 
 def _per_weight(plan: Plan, number: int, found: Rates) -> float:
     usual = found.nanoseconds["add"]
-    counts = Counter[str]()
+    counts = defaultdict[str, float](float)
     for phase in plan.programs[number].phases:
         if phase.sampled:  # a few percent of the weights
             continue
         for step in phase.steps:
-            counts[step.op] += len(step.args) // 2 if step.op in ("sum", "anchored") else 1
-        counts.update(fold.kind for fold in phase.folds)
+            times = len(step.args) // 2 if step.op in ("sum", "anchored") else 1
+            counts[step.op] += times * (LOOPED if plan.budget.is_compiled and may_be_in_loop(step) else 1)
+        for fold in phase.folds:
+            counts[fold.kind] += 1
     return sum(count * found.nanoseconds.get(op, usual) for op, count in counts.items())
