@@ -22,11 +22,12 @@ values = st.lists(st.one_of(few_numbers, st.just(math.nan), st.floats(width=32))
     ends=st.tuples(few_numbers, few_numbers).map(sorted),
     stretch=st.integers(1, 60),
     given_stretch=st.booleans(),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
 )
 def test_each_stretch_is_laid_out_value_by_value(
-    items: list[float], ends: list[float], stretch: int, given_stretch: bool
+    items: list[float], ends: list[float], stretch: int, given_stretch: bool, dtype: torch.dtype
 ) -> None:
-    tensor, bracket = torch.tensor(items), Bracket(*ends)
+    tensor, bracket = torch.tensor(items, dtype=dtype), Bracket(*ends)
     with patch("mergelang.backends.bracket.STRETCH", stretch):
         found = list(laid_out(tensor, bracket, stretch if given_stretch else None, Scratch()))
     for part, (inside, counts) in zip(tensor.split(stretch), found, strict=True):
