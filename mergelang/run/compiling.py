@@ -23,17 +23,18 @@ Key = tuple[int, int, Ends]  # a program, the number of a phase, and what is at 
 def compiled_phases(plan: Plan, programs: Sequence[BoundProgram]) -> dict[Key, Bound]:
     """The phases bound to loops; none unless the plan asks for compiled kernels.
 
-    All phases or none: a threshold that one has found must meet the same bits in the next. A sample says only where to
-    look, and is not worth a compilation; where there is linear algebra, the rest of the arithmetic is not either.
+    All phases or none: a threshold that one has found must meet the same bits in the next. A sample, which says only
+    where to look, is not worth a compilation that takes seconds; where there is linear algebra, the rest of the
+    arithmetic is not worth any.
     Raises Problem `kernels-not-compiled`.
     """
     if not plan.budget.is_compiled or any(program.reach == "matrix" for program in plan.programs):
         return {}
-    cut = dict[Key, tuple[Program, Phase, tuple[Part, ...]]]()
+    cut, takes_seconds = dict[Key, tuple[Program, Phase, tuple[Part, ...]]](), plan.budget.device != "cpu"
     for task in (task for stage in plan.stages for task in stage.tasks):
         for number, bound in enumerate(programs[task.program].phases):
             key = task.program, number, ends_of(plan, task, bound)
-            if bound.phase.steps and not bound.phase.sampled and key not in cut:
+            if bound.phase.steps and not (bound.phase.sampled and takes_seconds) and key not in cut:
                 program = plan.programs[task.program]
                 cut[key] = program, bound.phase, parts_of(program, bound.phase, key[2])
     loops = [part.loop for *_, parts in cut.values() for part in parts if isinstance(part, Placed)]
