@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
+from mergelang.backends.random import FIRST, SECOND
 from mergelang.scalars import exponent_of
 
 I1, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 16, 32, 64))
@@ -18,7 +19,6 @@ PRECISIONS = {"F32": FLOAT, "F64": DOUBLE}
 # The bits of a number without its sign.
 _SIZE = {FLOAT: 0x7FFFFFFF, DOUBLE: 0x7FFFFFFFFFFFFFFF}
 _WORD = {FLOAT: I32, DOUBLE: I64}
-_FIRST, _SECOND = 0x7FEB352D, 0x846CA68B  # see `random`
 
 Formula = Callable[..., ir.Value]
 
@@ -100,9 +100,16 @@ class Arithmetic:
 
     def power(self, x: ir.Value, exponent: float) -> ir.Value:
         """x to the power `exponent`, one of `PLAIN_EXPONENTS`; 0 where that is not a real number."""
-        if exponent == -1:
-            return self.divide(self.constant(1), x)
-        return {0.0: self.constant(1), 0.5: self.square_root(x), 1.0: x, 2.0: self.at.fmul(x, x)}[exponent]
+        match exponent:
+            case -1:
+                return self.divide(self.constant(1), x)
+            case 0:
+                return self.constant(1)
+            case 0.5:
+                return self.square_root(x)
+            case 1:
+                return x
+        return self.at.fmul(x, x)
 
     def plus(self, total: ir.Value, x: ir.Value, y: ir.Value) -> ir.Value:
         """total + x * y."""
@@ -139,8 +146,8 @@ class Arithmetic:
     def _hashed(self, place: ir.Value, key: Sequence[ir.Value]) -> ir.Value:
         at = self.at
         words = at.add(place, key[0])
-        words = at.add(at.mul(at.xor(words, at.lshr(words, I32(16))), I32(_FIRST)), key[1])
-        words = at.mul(at.xor(words, at.lshr(words, I32(15))), I32(_SECOND))
+        words = at.add(at.mul(at.xor(words, at.lshr(words, I32(16))), I32(FIRST)), key[1])
+        words = at.mul(at.xor(words, at.lshr(words, I32(15))), I32(SECOND))
         return at.ashr(at.xor(words, at.lshr(words, I32(16))), I32(8))
 
     def loaded(self, stored: ir.Value, dtype: str) -> ir.Value:

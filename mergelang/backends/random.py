@@ -17,7 +17,7 @@ from torch import Tensor
 
 _WORD = 1 << 32
 _GOLDEN = 0x9E3779B97F4A7C15
-_FIRST, _SECOND = 0x7FEB352D, 0x846CA68B  # the factors of lowbias32
+FIRST, SECOND = 0x7FEB352D, 0x846CA68B  # the factors of lowbias32
 # So many words, twice, stay in a core's cache while the hash goes over them nine times.
 STRETCH = 1 << 16
 
@@ -80,8 +80,8 @@ def hashed(places: Tensor, key: Tensor) -> Tensor:
     """The signed top 24 bits of each place's hash, by operations that a compiler of loops can read. `places` counts
     from 0 in int32, and no place may lie beyond the end of the 2**32 that the key was made for."""
     words = places + key[0]
-    words = (words ^ _shifted(words, 16)) * _FIRST + key[1]
-    words = (words ^ _shifted(words, 15)) * _signed(_SECOND)
+    words = (words ^ _shifted(words, 16)) * FIRST + key[1]
+    words = (words ^ _shifted(words, 15)) * _signed(SECOND)
     return (words ^ _shifted(words, 16)) >> 8
 
 
@@ -119,9 +119,9 @@ def _hash(words: Tensor, spare: Tensor, key: tuple[int, int], low: int) -> None:
     torch.arange(words.numel(), dtype=torch.int32, out=words)
     words.add_(_signed(key[0] + low))
     _fold_down(words, spare, 16)
-    words.mul_(_FIRST).add_(_signed(key[1]))
+    words.mul_(FIRST).add_(_signed(key[1]))
     _fold_down(words, spare, 15)
-    words.mul_(_signed(_SECOND))
+    words.mul_(_signed(SECOND))
     _fold_down(words, spare, 16)
 
 
@@ -130,9 +130,9 @@ def _hash_on_cpu(words: Tensor, spare: Tensor, key: tuple[int, int], low: int) -
     x, y = words.numpy().view(np.uint32), spare.numpy().view(np.uint32)
     np.add(_places(len(x)), np.uint32((key[0] + low) % _WORD), out=x)
     np.bitwise_xor(x, np.right_shift(x, np.uint32(16), out=y), out=x)
-    np.add(np.multiply(x, np.uint32(_FIRST), out=x), np.uint32(key[1]), out=x)
+    np.add(np.multiply(x, np.uint32(FIRST), out=x), np.uint32(key[1]), out=x)
     np.bitwise_xor(x, np.right_shift(x, np.uint32(15), out=y), out=x)
-    np.multiply(x, np.uint32(_SECOND), out=x)
+    np.multiply(x, np.uint32(SECOND), out=x)
     np.bitwise_xor(x, np.right_shift(x, np.uint32(16), out=y), out=x)
 
 
