@@ -26,8 +26,6 @@ EXPLANATION = """\
 inputs with `preadv` into a small reused buffer per core plus the time to write the output's bytes into a file allocated
 before. The floor flushes nothing to the disk, but the run flushes its output before it renames it, lest a crash of the
 machine lose what seemed finished; `flush` below is what flushing the floor's file takes by itself, at the disk's speed.
-The floor writes as a program usually does, into the page cache. The run writes around it where it can, so that it may
-take less than the floor where fresh pages are slow to come by.
 **x mergekit**, **x sd-mecha**: their whole process over this project's whole process, start of the interpreter
 included; mergekit 0.1.5 and sd-mecha 1.1.8 at their defaults. For whole-model TIES it is mergekit's TIES per tensor;
 no other tool has the whole-model one, nor PCB. **memory** is the peak of anonymous memory, sampled, and must stay under

@@ -18,7 +18,12 @@ DOORS = {
     "lark": ("mergelang.syntax.parse",),
     "networkx": ("mergelang.graph", "mergelang.plan"),
     "torch": ("mergelang.backends", "mergelang.formats", "mergelang.run", "mergelang.laws", "mergelang.stats"),
-    "llvmlite": ("mergelang.backends.ir_", "mergelang.backends.machine_code"),
+    "llvmlite": (
+        "mergelang.backends.ir_formulas",
+        "mergelang.backends.ir_loop",
+        "mergelang.backends.ir_bracket",
+        "mergelang.backends.machine_code",
+    ),
     "safetensors": ("mergelang.formats",),
     "click": ("mergelang.cli",),
     "hypothesis": ("mergelang.laws",),

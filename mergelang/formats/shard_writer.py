@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mergelang.formats.damage import blocked, write_problem
-from mergelang.formats.paged_file import PagedFile
+from mergelang.formats.descriptor import Descriptor
 from mergelang.formats.shards import Shard
 from mergelang.problem import Bug
 
@@ -29,13 +29,13 @@ class ShardWriter:
         self.path = path
         self.shard = shard
         self._sizes = {tensor.name: tensor.nbytes for tensor in shard.tensors}
-        self._open: PagedFile | None = None
+        self._open: Descriptor | None = None
         if again and path.is_file() and path.stat().st_size == shard.size:
-            self._open = PagedFile(path, os.O_RDWR, shard.size)
+            self._open = Descriptor(str(path), os.O_RDWR)
         else:
             # Without `again` a file that exists is the caller's matter: it takes another name.
             flags = os.O_RDWR | os.O_CREAT | (os.O_TRUNC if again else os.O_EXCL)
-            self._open = PagedFile(path, flags, shard.size)
+            self._open = Descriptor(str(path), flags)
             self._take_room()
 
     def write(self, name: str, start: int, data: memoryview) -> None:
@@ -88,13 +88,13 @@ class ShardWriter:
             self.path.unlink(missing_ok=True)
             raise write_problem(self.path, error) from None
 
-    def _flushed(self, flush: Callable[[int], None], held: PagedFile) -> None:
+    def _flushed(self, flush: Callable[[int], None], held: Descriptor) -> None:
         try:
             flush(held.number)
         except OSError as error:
             raise write_problem(self.path, error) from None
 
-    def _held(self, name: str, start: int, data: memoryview) -> PagedFile:
+    def _held(self, name: str, start: int, data: memoryview) -> Descriptor:
         held = self._open
         if held is None or start < 0 or start + data.nbytes > self._sizes[name]:
             # pwrite would spill into the next tensor.

@@ -8,7 +8,6 @@ import threading
 import torch
 from torch import Tensor
 
-from mergelang.formats.paged_file import PAGE
 from mergelang.plan.footprint import rounded
 
 
@@ -33,10 +32,7 @@ class Buffers:
                 return free.pop()
             self.total += size
             self._make_room()
-        # On a page, as an output that is written around the page cache wants its bytes.
-        fresh = torch.empty(size + PAGE, dtype=torch.uint8, pin_memory=self._pinned)
-        start = -fresh.data_ptr() % PAGE
-        return fresh[start : start + size]
+        return torch.empty(size, dtype=torch.uint8, pin_memory=self._pinned)
 
     def give(self, buffer: Tensor) -> None:
         """Take a lent tensor back."""

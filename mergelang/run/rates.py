@@ -13,7 +13,7 @@ import msgspec
 import torch
 
 from mergelang.backends.kernels import KERNELS
-from mergelang.formats.paged_file import PagedFile, page_aligned
+from mergelang.formats.descriptor import Descriptor
 from mergelang.resources import cache_folder, keep
 
 # Nanoseconds per weight in blocks that fit the cache, on the machine where they were measured together; here they are
@@ -97,11 +97,10 @@ def _time(call: Callable[[], None]) -> float:
 
 def _write_rate() -> float:
     """Bytes per second into a new file, brought to the disk at its end as an output is."""
-    data = page_aligned(_READ_BYTES)
-    data[:] = bytes(_READ_BYTES)
+    data = memoryview(bytes(_READ_BYTES))
     try:
         with tempfile.NamedTemporaryFile() as named:
-            file = PagedFile(Path(named.name), os.O_RDWR, _WRITE_BYTES)
+            file = Descriptor(named.name, os.O_RDWR)
             start = time.perf_counter()
             for at in range(0, _WRITE_BYTES, _READ_BYTES):
                 file.write(data, at)

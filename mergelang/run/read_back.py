@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
-from mergelang.formats.paged_file import page_aligned
 from mergelang.formats.protocols import Sink
 from mergelang.run.hashes import running_hash
 from mergelang.run.journal import Stretch
@@ -28,7 +27,7 @@ class ReadBack:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, "mergelang check")
-        self._buffer = page_aligned(_BLOCK)
+        self._buffer = memoryview(bytearray(_BLOCK))
 
     def start(self, sink: FileOutput, name: str, stretches: Sequence[Stretch]) -> Future[str | None]:
         """The xxh3-128 of the tensor as its file holds it, or None if a stretch is not what was written."""
