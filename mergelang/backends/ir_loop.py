@@ -104,10 +104,10 @@ class _Writer:
             start = self.at.mul(self.row, cols)
             with counted(self.at, cols) as self.column:
                 self.place = self.at.add(start, self.column)
-                self._take_inputs("block", "column", "cell")
+                self._take_inputs("block", "column")
                 for step in one_by_one:
                     self._step(step, keys, peaks, counts)
-                self._put_outputs("block", "column", "cell")
+                self._put_outputs("block", "column")
         self._write_down(self.given.peaks, peaks)
         self._write_down(self.given.counts, list(counts.values()))
 
@@ -151,17 +151,13 @@ class _Writer:
                 return self.row
             case "column":
                 return self.column
-            case "cell":
-                return I64(0)
-            case _:
-                return self.place
+        return self.place
 
     def _count(self, held: ir.Value, divisor: ir.Value, kind: str) -> None:
-        """One more, where the divisor is 0; a column's in the first row only, and a cell's at the first weight."""
+        """One more, where the divisor is 0; a column's in the first row only."""
         zero = self.sums.is_zero(divisor)
-        if kind in ("column", "cell"):
-            first = self.at.icmp_unsigned("==", self.row if kind == "column" else self.place, I64(0))
-            zero = self.at.and_(zero, first)
+        if kind == "column":
+            zero = self.at.and_(zero, self.at.icmp_unsigned("==", self.row, I64(0)))
         self.at.store(self.at.add(self.at.load(held), self.at.zext(zero, I32)), held)
 
     def _raise(self, held: ir.Value, x: ir.Value) -> None:
