@@ -5,6 +5,7 @@ What loops mean is tested in tests/run/test_loops.py, and those of a GPU in test
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import shutil
@@ -16,18 +17,32 @@ import torch
 from click.testing import CliRunner
 from end_to_end import bytes_of, tensors_of
 from run import programs
-from run.build import BUDGETS, Model, raw, run, toy_models
+from run.build import BUDGETS, Model, load, one_phase, raw, run, same_plan, store, toy_models
 from run.every_step import every_step
+from run.test_kernels import result
 from safetensors.torch import save_file
 from test_plan_promise import LETS, measure
 
 import mergelang as ml
 from mergelang.cli import mergelang
 from mergelang.plan.build import Request
-from mergelang.plan.model import Budget, Plan
+from mergelang.plan.model import Budget, Plan, Step
 from mergelang.problem import Problem
 
 EAGER = Budget(kernels="eager")
+RECIPES = (
+    "merge ties(per = tensor, density = 30%, [math, code, chat]) + base",
+    "merge base + 0.4 * math + 0.35 * code - 0.1 * chat",
+    "merge average([base, base + math, base + code])",
+    "merge lerp(alpha = 0.3, base, base + code)",
+    "merge slerp(t = 0.3, base, base + code)",
+    "merge base + dare_ties(p = 30%, [math, code, chat])",
+    "merge base + della(density = 50%, [math, code, chat])",
+    "merge base + breadcrumbs(density = 50%, gamma = 10%, [math, code])",
+    "merge base + sce([math, code, chat])",
+    "merge pcb(ratio = 0.2, [math, code, chat]) + lines(base)",
+    "merge base + model_stock([math, code])",
+)
 RECIPE = "merge ties(per = tensor, density = 30%, [math, code, chat]) + base"
 SHAPES = {
     "model.embed_tokens.weight": (3001, 333),
@@ -49,12 +64,49 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_compiled_a_recipe_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
-    recipe = ml.compile(folder / "recipe.merge")
-    recipe.run(tmp_path / "eager", Request(budget=EAGER))
-    recipe.run(tmp_path / "compiled")
-    eager, compiled = tensors_of(tmp_path / "eager"), tensors_of(tmp_path / "compiled")
-    assert {name: torch.equal(tensor, compiled[name]) for name, tensor in eager.items()} == dict.fromkeys(eager, True)
+@pytest.mark.parametrize("dtype", ["BF16", "F16", "F32"])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_compiled_a_recipe_gives_the_same_bytes(recipe: str, dtype: str, folder: Path, tmp_path: Path) -> None:
+    written = tmp_path / "recipe.merge"
+    written.write_text(LETS.replace('checkpoint("', f'checkpoint("{folder}/') + recipe)
+    made = ml.compile(written)
+    for name, budget in (("eager", EAGER), ("compiled", Budget())):
+        made.run(tmp_path / f"{name}.safetensors", Request(dtype=dtype, budget=budget))
+    eager, compiled = (raw(tensors_of(tmp_path / f"{name}.safetensors")) for name in ("eager", "compiled"))
+    assert [name for name, data in eager.items() if compiled[name] != data] == []
+
+
+# Where two tensors meet, what one of them may hold: signs of zero and what is no number too.
+SPECIAL = (0.0, -0.0, 1e-45, -1e-45, 1.0, -1.0, 2.5, -2.5, 3e38, -3e38, math.inf, -math.inf, math.nan)
+
+
+@pytest.mark.parametrize(
+    "op", ["shrink", "middle", "clamp", "minimum", "maximum", "div", "choose", "sqrt", "sign", "lt", "ne"]
+)
+def test_loops_make_of_special_numbers_what_kernels_make_of_them(op: str) -> None:
+    x = torch.tensor([list(SPECIAL) * 3])
+    for low, high in itertools.product(SPECIAL, repeat=2):
+        numbers = {"shrink": (low,), "middle": (low, high), "clamp": (low, high)}.get(op, ())
+        others = [x, torch.full_like(x, low), torch.full_like(x, high)][
+            : {"sqrt": 1, "sign": 1, "choose": 3}.get(op, 2)
+        ]
+        blocks = [x] if numbers else others
+        registers = range(len(numbers), len(numbers) + len(blocks))
+        step = Step(op, len(numbers) + len(blocks), (*registers, *range(len(numbers))))
+        kinds = "s" * len(numbers) + "b" * (len(blocks) + 1)
+        eager, compiled = (result(kinds, step, blocks, numbers, budget=budget) for budget in (EAGER, Budget()))
+        alike = (eager.view(torch.int32) == compiled.view(torch.int32)) | (eager.isnan() & compiled.isnan())
+        assert alike.all(), (op, low, high, x[~alike], eager[~alike], compiled[~alike])
+
+
+def test_a_chance_is_the_same_number_for_loops_and_kernels() -> None:
+    """0.7 lies between two numbers of 24 bits, and as a float32 on the other side of one of them."""
+    places = torch.zeros(1, 330_000)
+    for seed, place in ((5, 329_202), (33, 328_673)):
+        program = one_phase("sbb", [load(0, 1), Step("chance", 2, (0,), {"seed": 0}), store(2)])
+        plan = same_plan(program, [{"a": places}], scalars=(0.7,), seeds=(seed,))
+        eager, compiled = (run(plan, [{"a": places}], budget)[0]["a"] for budget in (EAGER, Budget()))
+        assert eager[0, place] == compiled[0, place] and torch.equal(eager, compiled)
 
 
 def test_no_budget_changes_a_byte(folder: Path, tmp_path: Path) -> None:

@@ -181,10 +181,7 @@ class Binder:
         actions = [_call(kernels.copy, self._operands(step.out, anchor))]
         for factor, term in rest:
             actions += self._add_step(step.out, factor, term, anchor, temp)
-        factors = step.args[::2]
-        if "bits" not in step.attrs or any(self.kind(factor) != "scalar" for factor in factors):
-            return actions
-        return [_where_exact(factors, int(step.attrs["bits"]), self.flat(step.out), self._sum(step), actions)]
+        return actions
 
     def _add_step(self, out: int, factor: int, term: int, anchor: int, temp: int) -> list[Action]:
         difference = self._temp(self.kind(out), temp, self._alike(out, term, anchor))
@@ -240,20 +237,22 @@ class Binder:
         return lambda frame: float(shaped(frame))
 
     def _chance(self, step: Step) -> Action:
-        out, probability = self.shaped(step.out), self.shaped(step.args[0])
-        seed = int(step.attrs["seed"])
+        (register,) = step.args
+        out, probability, seed = self.shaped(step.out), self.shaped(register), int(step.attrs["seed"])
 
-        def run(frame: Frame) -> None:
-            block, share = out(frame), probability(frame)
+        def by_number(frame: Frame) -> None:
+            block = out(frame).view(-1)
             words, spare = _words(frame, block.numel())
-            if share.dim() == 0:
-                fill_chance(block.view(-1), frame.seeds[seed], frame.start, float(share), words, spare)
-                return
+            fill_chance(block, frame.seeds[seed], frame.start, frame.numbers[register], words, spare)
+
+        def by_weight(frame: Frame) -> None:
+            block = out(frame)
+            words, spare = _words(frame, block.numel())
             draws = frame.scratch.take("draws", block.numel(), block.dtype)
             fill_uniform(draws, frame.seeds[seed], frame.start, words, spare)
-            torch.lt(draws.view(block.shape), share, out=block)
+            torch.lt(draws.view(block.shape), probability(frame), out=block)
 
-        return run
+        return by_number if self.kind(register) == "scalar" else by_weight
 
     def _uniform(self, step: Step) -> Action:
         out, seed = self.flat(step.out), int(step.attrs["seed"])
@@ -352,20 +351,6 @@ def _earlier(out: Operand, number: Callable[[Frame], float]) -> Action:
 
 def _power(operands: Sequence[Operand], exponent: float) -> Action:
     return lambda frame: kernels.power(*[operand(frame) for operand in operands], exponent=exponent)
-
-
-def _where_exact(
-    factors: Sequence[int], bits: int, out: Operand, plain: Sequence[Action], anchored: Sequence[Action]
-) -> Action:
-    """The plain sum where rounding it to so many bits takes its errors back if all terms are equal; half the work."""
-
-    def run(frame: Frame) -> None:
-        sizes = sum(abs(frame.numbers[factor]) for factor in factors)
-        error = sizes * (len(factors) + 2) * torch.finfo(out(frame).dtype).eps
-        for action in plain if error < 2.0**-bits else anchored:
-            action(frame)
-
-    return run
 
 
 def _load(out: Operand, leaf: int) -> Action:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mergelang.backends.ir_bracket import COUNTS, NAME, bracket_module
-from mergelang.backends.machine_code import function_of
+from mergelang.backends.machine_code import function_of, may_run
 from mergelang.backends.scratch import Scratch
 
 # Values that are looked at in one call, so that there is memory for so many inside a bracket.
@@ -42,26 +42,19 @@ class Counts(NamedTuple):
     all: int = 0
 
 
-class _Ends(NamedTuple):
-    """A bracket's, in the precision of the values."""
-
-    least: np.floating
-    largest: np.floating
-
-
 Laid = tuple[np.ndarray, Counts]
 
 
 def laid_out(values: Tensor, bracket: Bracket, stretch: int | None, scratch: Scratch) -> Iterator[Laid]:
     """The values strictly inside the bracket, on the host, and the counts: for each stretch of so many values, or for
     stretches that suit the device."""
-    if values.device.type != "cpu":
+    if values.device.type != "cpu" or not may_run():
         return (_apart(part, bracket) for part in values.split(stretch or values.numel()))
-    return _on_host(values.numpy(), bracket, stretch or STRETCH, scratch)
+    return _on_host(values.contiguous().numpy(), bracket, stretch or STRETCH, scratch)
 
 
 def _apart(values: Tensor, bracket: Bracket) -> Laid:
-    """What one stretch on a device holds; its counts come to the host together."""
+    """What one stretch holds, by torch; from a device its counts come to the host together."""
     least, largest = bracket.least, bracket.largest
     chosen = values[(values > least) & (values < largest)]
     truths = (values < least, values <= least, values < largest, values <= largest)

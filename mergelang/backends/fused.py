@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -33,7 +34,11 @@ def middle(out: Tensor, x: Tensor, low: Tensor, high: Tensor) -> None:
 
 def clamp(out: Tensor, x: Tensor, low: Tensor, high: Tensor) -> None:
     """max(low, min(high, x))."""
-    torch.clamp(x, low.item(), torch.maximum(low, high).item(), out=out)
+    upper = torch.maximum(low, high).item()
+    if math.isnan(upper):
+        out.fill_(upper)
+    else:
+        torch.clamp(x, low.item(), upper, out=out)
 
 
 def plus_product(out: Tensor, x: Tensor, factor: Tensor, y: Tensor, z: Tensor) -> None:

@@ -5,6 +5,7 @@ Each rounds as the kernel of its name does, which multiplies and adds with one r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -74,29 +75,33 @@ class Arithmetic:
         return self._nan_of(x, self.at.select(self.at.fcmp_ordered(">", x, y), x, y))
 
     def _nan_of(self, x: ir.Value, other: ir.Value) -> ir.Value:
-        return self.at.select(self.at.fcmp_unordered("uno", x, x), x, other)
+        return self.at.select(self._is_nan(x), x, other)
+
+    def _is_nan(self, x: ir.Value) -> ir.Value:
+        return self.at.fcmp_unordered("uno", x, x)
 
     def choose(self, condition: ir.Value, yes: ir.Value, no: ir.Value) -> ir.Value:
         """`yes` where the condition is not 0, else `no`."""
         return self.at.select(self.at.fcmp_unordered("!=", condition, self.constant(0)), yes, no)
 
     def shrink(self, x: ir.Value, least: ir.Value) -> ir.Value:
-        """x where its size is at least a number, else 0."""
-        return self._where(self.at.fcmp_ordered(">=", self.size(x), least), x)
+        """x where its size is at least a number, else 0; what is no number stays, unless the number is none either."""
+        within = self.at.fcmp_ordered(">=", self.size(x), least)
+        stays = self.at.and_(self._is_nan(x), self.at.not_(self._is_nan(least)))
+        return self.at.select(self.at.or_(within, stays), x, self.constant(0))
 
     def middle(self, x: ir.Value, low: ir.Value, high: ir.Value) -> ir.Value:
         """x where its size lies between two numbers, else 0."""
-        size = self.size(x)
-        within = self.at.fcmp_ordered(">=", size, low), self.at.fcmp_ordered("<=", size, high)
-        return self._where(self.at.and_(*within), x)
-
-    def _where(self, truth: ir.Value, x: ir.Value) -> ir.Value:
-        """x where it holds or x is no number, else 0."""
-        return self.at.select(self.at.or_(truth, self.at.fcmp_unordered("uno", x, x)), x, self.constant(0))
+        kept = self.shrink(x, low)
+        all_ = self.at.fcmp_ordered("==", high, self.constant(math.inf))
+        within = self.at.or_(all_, self.at.fcmp_ordered("<=", self.size(x), high))
+        return self.at.select(within, kept, self.constant(0))
 
     def clamp(self, x: ir.Value, low: ir.Value, high: ir.Value) -> ir.Value:
-        """max(low, min(high, x))."""
-        return self.largest(low, self.least(high, x))
+        """max(low, min(high, x)), taken the other way round as torch does, so that even zeros have its signs."""
+        upper = self._nan_of(low, self.at.select(self.at.fcmp_unordered("<", low, high), high, low))
+        raised = self.at.select(self.at.fcmp_ordered(">", low, x), low, x)
+        return self._nan_of(upper, self.at.select(self.at.fcmp_ordered("<", upper, raised), upper, raised))
 
     def power(self, x: ir.Value, exponent: float) -> ir.Value:
         """x to the power `exponent`, one of `PLAIN_EXPONENTS`; 0 where that is not a real number."""

@@ -67,7 +67,7 @@ class _Writer:
         types = [number, I32] + [number] * loop.inputs
         types += [STORED[dtype] for dtype in loop.leaves] + [number] * len(loop.outputs)
         types += [STORED[dtype] for dtype in loop.stores]
-        types += [self._word, I32]
+        types += [self._word, I64]
         return [one.as_pointer() for one in types]
 
     @property
@@ -93,7 +93,7 @@ class _Writer:
             [self._read(self.given.keys, I64(_KEY * draw + word)) for word in range(_KEY)] for draw in range(loop.draws)
         ]
         peaks = [self._held(self._word) for _ in range(loop.peak_count)]
-        counts = {register: self._held(I32) for register in loop.gaps}
+        counts = {register: self._held(I64) for register in loop.gaps}
         one_by_one = [step for step in loop.steps if step.op == "store" or loop.kinds[step.out] != "row"]
         with counted(self.at, rows) as self.row:
             self._take_inputs("row")
@@ -158,7 +158,7 @@ class _Writer:
         zero = self.sums.is_zero(divisor)
         if kind == "column":
             zero = self.at.and_(zero, self.at.icmp_unsigned("==", self.row, I64(0)))
-        self.at.store(self.at.add(self.at.load(held), self.at.zext(zero, I32)), held)
+        self.at.store(self.at.add(self.at.load(held), self.at.zext(zero, I64)), held)
 
     def _raise(self, held: ir.Value, x: ir.Value) -> None:
         size, before = self.sums.size_bits(x), self.at.load(held)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 
 import llvmlite.binding as llvm
+import torch
 
 # Modules of which the code is kept: those of the recipes that one process is likely to run.
 KEPT = 512
@@ -38,10 +39,21 @@ class _Function:
         self._call(*args)
 
 
+@cache
+def may_run() -> bool:
+    """Whether this process may run code that it has made."""
+    try:
+        llvm.check_jit_execution()
+    except OSError:
+        return False
+    return True
+
+
 def multiplies_and_adds() -> bool:
-    """Whether the processor multiplies and adds with one rounding, as torch's kernels then do."""
-    is_arm = llvm.get_default_triple().startswith(("aarch64", "arm64"))
-    return is_arm or bool(llvm.get_host_cpu_features().get("fma"))
+    """Whether the processor multiplies and adds with one rounding, and torch's kernels with it."""
+    if llvm.get_default_triple().startswith(("aarch64", "arm64")):
+        return True
+    return bool(llvm.get_host_cpu_features().get("fma")) and torch.backends.cpu.get_cpu_capability() != "DEFAULT"
 
 
 def _object(text: str) -> bytes:

@@ -30,7 +30,7 @@ class MachineLoop:
     def __init__(self, loop: Loop) -> None:
         number = _NUMBER[loop.precision]
         self._numbers, self._keys = number * loop.numbers, ctypes.c_int32 * (3 * loop.draws)
-        self._peaks, self._counts = number * loop.peak_count, ctypes.c_int32 * len(loop.gaps)
+        self._peaks, self._counts = number * loop.peak_count, ctypes.c_int64 * len(loop.gaps)
         blocks = loop.inputs + len(loop.leaves) + len(loop.outputs) + len(loop.stores)
         types = [ctypes.c_int64] * 2 + [ctypes.c_void_p] * (blocks + 4)
         self._call = function_of(module_of(loop, multiplies_and_adds()), NAME, *types)

@@ -44,8 +44,7 @@ class Step(Data, frozen=True):
     seed: index into the task's seeds -> block of 0 and 1), `uniform` (the same attr -> numbers in 0..1), `earlier`
     (args: number -> 1 for so many weights of the tensor from its first on, else 0), `sum` (args: c0, x0, c1, x1, ...
     -> the weighted sum, in order), `plus_product` (args: x, c, y, z -> x + c*y*z), `anchored` (the same as `sum` where
-    the coefficients add up to 1: x0 + c1*(x1 - x0) + ..., exact where all x are equal; attr bits: all x are floats of
-    so many bits, and the sum is only stored, as such),
+    the coefficients add up to 1: x0 + c1*(x1 - x0) + ..., exact where all x are equal),
     `row_total|smallest|largest|rank`, `row_order` (args: rank, x), the same with `column_` and, for ranks, `tensor_`,
     `chunk_` (args: how many, x, before them a place: of each of so many chunks, at every weight) and `head_` (attr
     heads: of so many heads, each with columns of its own, at every weight),

@@ -16,8 +16,6 @@ from mergelang.plan.model import AttrValue, Fold, Phase, Program, Scalar, Step
 
 # Operations that need whole rows, or the whole tensor, in one block.
 ROW_OPS = frozenset(["row_total", "row_smallest", "row_largest", "row_order", "row_rank"])
-# The bits that floats of 16 bits have of a number.
-NARROW = {"BF16": 8, "F16": 11}
 TENSOR_OPS = frozenset(op.replace("row", line) for op in ROW_OPS for line in ("column", "tensor", "head"))
 CHUNK_OPS = frozenset(op.replace("row", "chunk") for op in ROW_OPS)
 
@@ -165,19 +163,10 @@ class _Compiler:
         args = tuple(self.register[id(arg)] for arg in e.args)
         if e.op in ("chance", "uniform"):
             return Step(e.op, out, args, {"seed": self._seed((int(e.attr("site")), str(e.attr("tensor"))))})
-        return Step(e.op, out, args, dict(e.attrs) | self._bits(e) | self._gap(e))
+        return Step(e.op, out, args, dict(e.attrs) | self._gap(e))
 
     def _gap(self, e: Expression) -> dict[str, AttrValue]:
         return {"gap": self.gaps[id(e)]} if id(e) in self.gaps else {}
-
-    def _bits(self, e: Expression) -> dict[str, AttrValue]:
-        """What lets a run add the terms of an anchored sum plainly: all of it is rounded to what its terms are."""
-        if e.op != "anchored" or any(arg is e for other in self.order for arg in other.args):
-            return {}
-        dtypes = {str(term.attr("dtype")) if term.op == "leaf" else "" for term in e.args[1::2]}
-        dtypes |= {root.store for root in self.roots if root.expression is e}
-        dtype = dtypes.pop()
-        return {"bits": NARROW[dtype]} if not dtypes and dtype in NARROW else {}
 
     def _seed(self, seed: tuple[int, str]) -> int:
         if seed not in self.seeds:

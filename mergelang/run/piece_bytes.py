@@ -143,7 +143,7 @@ def _is_finite(block: Tensor) -> bool:
 
 
 def _on_host(numbers: Sequence[Peak]) -> list[float]:
-    """The numbers, those on a device brought to the host together; all are of one kind."""
-    if numbers and isinstance(numbers[0], Tensor):
-        return torch.stack([torch.as_tensor(one) for one in numbers]).tolist()
-    return [float(one) for one in numbers]
+    """The numbers; those in tensors, which may lie on a device, are brought to the host together."""
+    tensors = [one for one in numbers if isinstance(one, Tensor)]
+    found = iter(torch.stack(tensors).tolist() if tensors else [])
+    return [next(found) if isinstance(one, Tensor) else one for one in numbers]

@@ -12,7 +12,7 @@ from mergelang.plan.model import Leaf, Phase, Plan, Program, Stage, Step, Store,
 
 ONE = ("neg", "abs", "sign", "sqrt", "exp", "log", "tanh", "sin", "cos", "arccos", "floor")
 TWO = ("add", "sub", "mul", "div", "minimum", "maximum", "ge", "gt", "le", "lt", "eq", "ne")
-POWERS = (2, 0.5, 3, -1, "1/3")
+POWERS = (0, 0.5, 1, 2, 3, -1, "1/3")
 
 
 def every_step(models: Sequence[Model]) -> Plan:
@@ -20,6 +20,8 @@ def every_step(models: Sequence[Model]) -> Plan:
     steps = [Step(op, 0, (1,)) for op in ONE] + [Step(op, 0, (1, 2)) for op in TWO]
     steps += [Step("pow", 0, (1,), {"exponent": exponent}) for exponent in POWERS]
     steps += [Step("shrink", 0, (1, 0)), Step("clamp", 0, (1, 0, 0)), Step("choose", 0, (1, 2, 0))]
+    steps += [Step("middle", 0, (1, 0, 0)), Step("plus_product", 0, (1, 0, 2, 2)), Step("fill", 0, (0,))]
+    steps += [Step(op, 0, (1,)) for op in ("raw", "point")]
     steps += [Step("sum", 0, (0, 1, 0, 2)), Step("anchored", 0, (0, 1, 0, 2)), Step("quotient", 0, (1, 0))]
     steps += [Step(op, 0, args, {"seed": 0}) for op, args in [("chance", (0,)), ("chance", (1,)), ("uniform", ())]]
     made = [msgspec.structs.replace(step, out=3 + number) for number, step in enumerate(steps)]
