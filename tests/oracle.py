@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -38,13 +37,13 @@ from oracle_lines import (
     RANDOM,
     RANKING,
     ROUNDED,
-    ROWS_KEPT,
     SOURCES,
     STATISTICS,
     STRUCTURE,
     NoMeaning,
     cut_in_chunks,
     in_chunk,
+    made_shape,
     natural,
     number,
     shaken,
@@ -166,17 +165,7 @@ def _matrix_home(run: Run, node: Node) -> Space | None:
     if space is None:
         return None
     made = _matrix(run, node, space)[0]
-    return tuple((name, _made_shape(node, made[name], shape)) for name, shape in space)
-
-
-def _made_shape(node: Node, made: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
-    if not made.is_floating_point():
-        return shape
-    if node.op == "pile":
-        return (len(node.args), *shape)
-    if node.op == "above" and len(shape) > 2:
-        return (made.numel() // prod(shape[1:]), *shape[1:])
-    return (*shape[:-1], made.shape[1]) if node.op in ROWS_KEPT else tuple(made.shape)
+    return tuple((name, made_shape(node, made[name], shape)) for name, shape in space)
 
 
 # ---- evaluation

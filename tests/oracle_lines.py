@@ -322,3 +322,14 @@ STRUCTURE: dict[str, Callable[[Node, list[list[str]]], list[Part]]] = {
     "match": _match,
     "lora": _lora,
 }
+
+
+def made_shape(node: Node, made: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that a tensor has once an operation on matrices has made rows and columns of it; integers stay."""
+    if not made.is_floating_point():
+        return shape
+    if node.op == "pile":
+        return (len(node.args), *shape)
+    if node.op == "above" and len(shape) > 2:
+        return (made.numel() // prod(shape[1:]), *shape[1:])
+    return (*shape[:-1], made.shape[1]) if node.op in ROWS_KEPT else tuple(made.shape)
