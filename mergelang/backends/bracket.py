@@ -6,6 +6,7 @@ import ctypes
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mergelang.backends.ir_bracket import COUNTS, NAME, bracket_module
-from mergelang.backends.machine_code import function_of, may_run
+from mergelang.backends.machine_code import C_NUMBERS, function_of, may_run
 from mergelang.backends.scratch import Scratch
 
 # Values that are looked at in one call, so that there is memory for so many inside a bracket.
@@ -72,8 +73,10 @@ def _on_host(numbers: np.ndarray, bracket: Bracket, stretch: int, scratch: Scrat
         yield inside[: max(0, found.below_largest - found.upto_least)].copy(), found
 
 
+@cache
 def _function(dtype: np.dtype) -> Callable[..., None]:
     """What counts and picks values of this precision: see `ir_bracket`."""
-    number = {np.dtype(np.float32): ctypes.c_float, np.dtype(np.float64): ctypes.c_double}[dtype]
+    precision = "F32" if dtype == np.float32 else "F64"
+    number = C_NUMBERS[precision]
     kinds = ctypes.c_int64, ctypes.c_void_p, number, number, ctypes.c_void_p, ctypes.c_void_p
-    return function_of(bracket_module("F32" if dtype == np.float32 else "F64"), NAME, *kinds)
+    return function_of(bracket_module(precision), NAME, *kinds)

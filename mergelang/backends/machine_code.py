@@ -15,6 +15,8 @@ KEPT = 512
 # How far the optimiser goes: as far as it can.
 _LEVEL = 3
 _NUMBERS = itertools.count()
+# A number of each precision, as a function takes it.
+C_NUMBERS = {"F32": ctypes.c_float, "F64": ctypes.c_double}
 
 
 @lru_cache(KEPT)

@@ -9,11 +9,9 @@ from torch import Tensor
 
 from mergelang.backends.ir_loop import NAME, module_of
 from mergelang.backends.loop_call import Found, not_compiled
-from mergelang.backends.machine_code import function_of, multiplies_and_adds
+from mergelang.backends.machine_code import C_NUMBERS, function_of, multiplies_and_adds
 from mergelang.backends.random import DrawKey
 from mergelang.plan.loops import Loop
-
-_NUMBER = {"F32": ctypes.c_float, "F64": ctypes.c_double}
 
 
 def machine_loops(loops: Iterable[Loop]) -> dict[str, MachineLoop]:
@@ -28,7 +26,7 @@ class MachineLoop:
     """A loop's code on blocks in the host's memory."""
 
     def __init__(self, loop: Loop) -> None:
-        number = _NUMBER[loop.precision]
+        number = C_NUMBERS[loop.precision]
         self._numbers, self._keys = number * loop.numbers, ctypes.c_int32 * (3 * loop.draws)
         self._peaks, self._counts = number * loop.peak_count, ctypes.c_int64 * len(loop.gaps)
         blocks = loop.inputs + len(loop.leaves) + len(loop.outputs) + len(loop.stores)
