@@ -39,6 +39,7 @@ RECIPES = {
     "ties per chunk": f"merge ties(per = chunk(1 + 300 * depth), density = 30%, {TASKS}) + base",
     "chunks of two lengths": f"merge base + raw(norm(per = chunk(9), math)) * ties(per = chunk(2 + depth), {TASKS})",
     "a pile": f"merge pile([base, base + math, base + ties({TASKS}), base])",
+    "random probes": "merge base + change_of(compress(rank = 4, sketch(rank = 4, math)))",
     "columns, layers and lengths": "merge base + code * (norm(per = layer, math) / norm(per = layer, code))"
     " * (abs(code) >= mean(abs(code), per = column)) * cosine(math, chat)",
 }

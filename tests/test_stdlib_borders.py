@@ -36,6 +36,7 @@ OF_CHANGES = {
     "iso_cts": "iso_cts(common = 50%, tasks)",
     "tsv_m": "tsv_m(tasks)",
     "knots": "knots(ties, tasks)",
+    "a sketch": "mean(sketch(rank = 1, oversampling = 0, tasks))",
     "knots_ties": "knots_ties(tasks)",
     "lines_multi": "lines_multi(tasks, sum(tasks))",
     "sce": "sce(topk = 50%, tasks)",
