@@ -60,6 +60,7 @@ BESIDE = {
     "by those of rows": "truncate(3, one * norm(per = row, raw(two)))",
     "one after the other": "opcm([one, two])",
     "in several bases": "tsv_m([one, two])",
+    "within the common space": "iso_cts([one, two])",
     "where only some are low": "truncate(3, saved + biased)",
 }
 FULL = {
