@@ -61,7 +61,7 @@ def test_parts_that_say_different_things_are_refused(tmp_path: Path) -> None:
         ("num_hidden_layers = true", "num_hidden_layers = 2"),
         ("model_type = 2", 'model_type = "plain"'),
         ("is = [1, 2]", 'is = "base"'),
-        ('num_local_experts = "x"', "num_local_experts = 8"),
+        ('num_key_value_heads = "x"', "num_key_value_heads = 8"),
         ("hidden_size = true", "hidden_size = 8"),
     ],
 )
@@ -124,3 +124,61 @@ def test_one_who_runs_a_recipe_is_told_what_its_output_lacks(tmp_path: Path) -> 
     assert said in runner.invoke(mergelang, ["compile", recipe]).output
     assert said in runner.invoke(mergelang, ["run", recipe, "-o", str(tmp_path / "again")]).output
     assert said not in runner.invoke(mergelang, ["run", recipe, "-o", str(tmp_path / "file.safetensors")]).output
+
+
+EXPERT = 'rename("layers.*.mlp.weight", text("layers.*.mlp.experts.", NUMBER, ".weight"), select("**.mlp.**", MODEL))'
+
+
+def expert(number: int, model: str = "a") -> str:
+    return EXPERT.replace("NUMBER", str(number)).replace("MODEL", model)
+
+
+def mixture(*experts: str) -> str:
+    return f'union([drop("**.mlp.**", base), {", ".join(experts)}])'
+
+
+TWO = mixture(expert(0), expert(1, "b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        (f"config(num_experts = 3, {TWO})", "num_experts = 2"),
+        (f"config(num_experts_per_tok = 3, {TWO})", "num_experts_per_tok = 2"),
+        (f"let sparse(k, x) = config(num_experts_per_tok = k, x) in sparse(3, {TWO})",
+         f"config(num_experts_per_tok = 2, sparse(3, {TWO}))"),
+        ("config(num_experts = 7, base)", "num_experts = 0"),
+    ],
+)  # fmt: skip
+def test_a_config_cannot_count_experts_otherwise_than_the_tensors_do(text: str, fix: str, tmp_path: Path) -> None:
+    with pytest.raises(Problem) as caught:
+        config_of(f"merge {text}", tmp_path)
+    assert (caught.value.slug, caught.value.fix) == ("config-differs", fix)
+
+
+@pytest.mark.parametrize(
+    ("parts", "where"),
+    [
+        ((expert(0), expert(1, "b[0..1]")), "layers.1.mlp.experts has only the experts numbered 0."),
+        ((expert(0, "a[0..1]"), expert(1)), "layers.1.mlp.experts has only the experts numbered 1."),
+        ((expert(1), expert(2)), "layers.0.mlp.experts has only the experts numbered 1, 2."),
+    ],
+)
+def test_every_layer_has_the_experts_that_the_config_counts(parts: tuple[str, ...], where: str, tmp_path: Path) -> None:
+    with pytest.raises(Problem) as caught:
+        config_of(f"merge config(num_experts = 2, {mixture(*parts)})", tmp_path)
+    assert caught.value.slug == "config-differs"
+    assert caught.value.message.endswith(where)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"config(num_experts = 2, num_experts_per_tok = 2, {TWO})",
+        f"config(num_experts_per_tok = 1, {TWO})",
+        'config(num_experts = 7, rename("**.mlp.weight", "**.experts_in_another_layout", base))',
+        f'config(num_experts = 7, union([{TWO}, rename("layers.**", "talker.**", select("**.experts.0.**", {TWO}))]))',
+    ],
+)
+def test_experts_that_may_be_as_the_config_says_pass(text: str, tmp_path: Path) -> None:
+    assert config_of(f"merge {text}", tmp_path)

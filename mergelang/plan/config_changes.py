@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 
 from mergelang.catalog import LAYER_KEYS
+from mergelang.plan.experts import common_count, experts_told
 from mergelang.plan.model import ConfigValue
 from mergelang.plan.space import Space, layer_count
 from mergelang.plan.template import Template
 from mergelang.problem import Problem
-from mergelang.span import Place, narrowed
+from mergelang.span import Place, Span, narrowed
 
 EXPERT_KEYS = ("num_local_experts", "num_experts", "n_routed_experts")
+CHOSEN_KEYS = ("num_experts_per_tok", "num_experts_per_token")  # through how many of them each token goes
 KINDS = {str: "a text", int: "a number", float: "a number", bool: "true or false", list: "a list"}
 # One number and a list of them may stand in one place, as for `eos_token_id`.
 ALIKE = ({"a text"}, {"a number"}, {"true or false"}, {"a list"}, {"a number", "a list"})
-_NUMBERED = re.compile(r"(.*\bexperts)\.(\d+)\..*")
-_STACKED = re.compile(r".*\bexperts\.[^.]+")
 
 
 def config_changes(
@@ -33,9 +32,10 @@ def config_changes(
     counted = layers if layers is not None else layer_count(space) or None
     for key, value in changes.items():
         place = narrowed(places[template.changes[key].id], key)
-        told = counted if key in LAYER_KEYS else expert_count(space) if key in EXPERT_KEYS else None
-        if told is not None and (value != told or isinstance(value, bool)):
-            raise _otherwise(key, value, told, place)
+        if key in LAYER_KEYS and counted is not None and _differs(value, counted):
+            raise _otherwise(key, value, "layer", counted, place)
+        if key in (*EXPERT_KEYS, *CHOSEN_KEYS):
+            _check_experts(key, value, space, place)
         stood = _entry(before, key)
         if stood is None and _is_count(key):
             stood = 8
@@ -55,21 +55,40 @@ def _entry(config: Mapping[str, object], key: str) -> object:
     return config.get(key, inner.get(key) if isinstance(inner, dict) else None)
 
 
-def expert_count(space: Space) -> int | None:
-    """How many experts the tensors' names and shapes tell of each layer; None where they tell nothing, or not one."""
-    numbered: dict[str, set[int]] = {}
-    for name in space.keys:
-        if found := _NUMBERED.fullmatch(name):
-            numbered.setdefault(found[1], set()).add(int(found[2]))
-    stacked = {key.shape[0] for name, key in space.keys.items() if len(key.shape) == 3 and _STACKED.fullmatch(name)}
-    counts = {len(numbers) for numbers in numbered.values()} | stacked
-    return counts.pop() if len(counts) == 1 else None
+def _differs(value: ConfigValue, told: int) -> bool:
+    return value != told or isinstance(value, bool)
 
 
-def _otherwise(key: str, value: ConfigValue, told: int, place: Place) -> Problem:
-    what = "layers" if key in LAYER_KEYS else "experts"
-    message = f"The config would say `{key}` is {json.dumps(value)}, and the result has {told} {what}."
-    return Problem("config-differs", message, place, fix=f"{key} = {told}")
+def _check_experts(key: str, value: ConfigValue, space: Space, place: Place) -> None:
+    told = experts_told(space)
+    if told is None:
+        return
+    count = common_count(told.values())
+    if count is None and key in EXPERT_KEYS:
+        raise _unlike_layers(key, value, told, place)
+    if count is None:
+        return
+    if _differs(value, count) if key in EXPERT_KEYS else isinstance(value, int) and value > count:
+        raise _otherwise(key, value, "expert", count, place)
+
+
+def _unlike_layers(key: str, value: ConfigValue, told: Mapping[str, set[int]], place: Place) -> Problem:
+    wanted = set(range(max(len(numbers) for numbers in told.values())))
+    other = next(where for where, numbers in told.items() if numbers != wanted)
+    message = (
+        f"The config would say `{key}` is {json.dumps(value)}, which is of every layer, "
+        f"and {other} has only the experts numbered {', '.join(map(str, sorted(told[other])))}."
+    )
+    return Problem("config-differs", message, place, fix="take each expert from a Model of as many layers as the base")
+
+
+def _otherwise(key: str, value: ConfigValue, what: str, told: int, place: Place) -> Problem:
+    has = f"{told} {what}{'' if told == 1 else 's'}"
+    message = f"The config would say `{key}` is {json.dumps(value)}, and the result has {has}."
+    entry = f"{key} = {told}"
+    if isinstance(place, Span) and key not in place.text:  # a method says it, and the recipe has the last word
+        return Problem("config-differs", message, place, fix=f"config({entry}, {place.text})")
+    return Problem("config-differs", message, place, fix=entry)
 
 
 def _other_kind(key: str, value: ConfigValue, stood: object, place: Place) -> Problem:
