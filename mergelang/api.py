@@ -56,12 +56,16 @@ class Recipe:
 
         `options` are those of `run_plan` but for `sources`.
         """
+        from mergelang.run.targets import check_shards
         from mergelang.run.transaction import run_plan
 
         known = [name for name in run_plan.__kwdefaults__ or {} if name != "sources"]
         chosen: dict[str, Any] = dict(options_of(options, known))
         target, asked, sources = out_of(out), request_of(request), self.sources()
         made = plan(self.compiled, [source.checkpoint for source in sources], asked)
+        if "shard_bytes" in chosen:
+            folder = f'recipe.run("{target.with_suffix("")}", shard_bytes=...)'
+            check_shards(made, target, nothing_at("<shard_bytes>"), "shard_bytes", folder)
         return run_plan(made, target, sources=sources, **chosen)
 
     def tensors(self, request: Request | None = None) -> dict[str, dict[str, torch.Tensor]]:

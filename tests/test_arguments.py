@@ -121,6 +121,21 @@ def test_what_a_request_holds_is_no_option_of_a_run(option: dict[str, Any], fix:
     assert (tmp_path / "out").is_dir()
 
 
+@pytest.mark.parametrize(
+    ("recipe", "out", "fix"),
+    [
+        ("mean([x, y])", "out.safetensors", "leave shard_bytes out, or write a folder"),
+        ("lora(compress(rank = 1, y - x))", "out", "leave shard_bytes out"),
+    ],
+)
+def test_what_has_no_shards_takes_no_size_for_them(recipe: str, out: str, fix: str, tmp_path: Path) -> None:
+    models = {name: {"q.weight": torch.full((2, 2), number)} for name, number in (("x", 1.0), ("y", 2.0))}
+    with pytest.raises(Problem, match="shard_bytes says how large") as caught:
+        ml.compile(recipe, **models).run(tmp_path / out, shard_bytes=1 << 20)
+    assert (caught.value.slug, caught.value.fix.partition(":")[0]) == ("nothing-to-shard", fix)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_notebook_completes_what_there_is_to_be_used() -> None:
     assert {"merge", "compile", "Request", "Budget", "Problem"} < set(dir(ml))
     assert all(hasattr(ml, name) for name in dir(ml))

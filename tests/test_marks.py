@@ -49,7 +49,19 @@ CHANGES = "let a = A - base\nlet b = B - base\nmerge "
         ("base + trim(per = foo, a)", "foo", "model"),
         ("base + trim(exactly = true, a)", "true", "false"),
         ("base + ties(exactly = true, [a, b])", "true", "false"),
-        ("base + ties(per = layer, exactly = true, [a, b])", "layer", "tensor"),
+        ("base + ties(per = layer, exactly = true, [a, b])", "true", "false"),
+        ("base + della(per = layer, [a, b])", "layer", "tensor"),
+        ("base + tsv_m([compress(rank = 1, a), b])", "compress(rank = 1, a)", "change_of(compress(rank = 1, a))"),
+        (
+            "base + mean([compress(a), compress(b)])",
+            "[compress(a), compress(b)]",
+            "[change_of(factors) for factors in [compress(a), compress(b)]]",
+        ),
+        (
+            "base + change_of(weighted_adapter([1, 0.5], [compress(a), compress(b)]))",
+            "[1, 0.5]",
+            "weights = [1, 0.5]",
+        ),
         ("base + size(a, per = rows) * a", "rows", "row"),
         ("base + ties(elect = foo, [a, b])", "foo", '"sign"'),
         ("base + (if a then a else b)", "if a then a else b", "if raw(a) then a else b"),
@@ -174,6 +186,26 @@ def test_a_fault_inside_a_method_is_placed_where_the_recipes_own_def_calls_it() 
     problem = told("def thinned(x: Delta) -> Delta = dare(p = 1, x)\nmerge c + thinned(a - c)")
     assert (str(problem.place).split(":")[1:], marked(problem)[0]) == (["1", "43"], "1")
     assert problem.message.startswith("`p` of `dare` must not make `1 - p` 0")
+
+
+def test_an_option_that_a_reach_does_not_go_with_is_told_with_it() -> None:
+    problem = told("c + ties(per = layer, exactly = true, [a - c, b - c])")
+    assert problem.message.startswith("`exactly` of `ties` does not go with `per = layer`. Ranks can be taken within")
+
+
+@pytest.mark.parametrize(
+    ("factors", "mark"),
+    [
+        ("compress(rank = 0, x)", "rank = 0"),
+        ("weighted_adapter([compress(x), compress(x)], rank = none)", "rank = none"),
+        ("compress(rank = 1/2, sketch(x))", "rank = 1/2"),
+    ],
+)
+def test_a_rank_that_keeps_nothing_is_marked(factors: str, mark: str) -> None:
+    models = {name: {"q.weight": torch.full((4, 4), size)} for name, size in (("a", 1.0), ("b", 2.0))}
+    problem = told(f"let x = b - a let none = 0 merge lora({factors})", models)
+    assert (problem.slug, *marked(problem)) == ("no-tensors", mark, "rank = 8")
+    ml.compile(over_the_mark(problem), **models).plan()
 
 
 def test_the_second_of_two_merges_gets_another_name() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,7 +66,7 @@ def run(
             from mergelang.run.transaction import run_plan
         place = nothing_at(f"-o {out}")
         if shard_size:
-            check_shards(plan, out, place)
+            check_shards(plan, out, place, "--shard-size", f"-o {shlex.quote(str(out.with_suffix('')))}")
         asked = Asked(settings, str(given["dtype"]) if given.get("dtype") else None)
         held_to = None if no_lock else lock or _lock_of(recipe)
         with _interruptible(out):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mergelang.graph.node import Node
 from mergelang.graph.types import is_model
@@ -27,11 +27,15 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Blamed:
-    """The argument at fault, or several options that do not go together, or the whole call where it is neither."""
+    """The argument at fault, or several options that do not go together, or the whole call where it is neither.
+
+    `reach` is the option that it does not go with, where that is known.
+    """
 
     call: Called
     params: Sequence[tree.Param]
     place: Span
+    reach: str = ""
 
     @property
     def name(self) -> str:
@@ -53,18 +57,34 @@ def blamed(calls: Sequence[Called], span: Span) -> Blamed:
     """The argument in the user's text that the library's expression at `span` depends on, seen through all calls.
 
     Where that is none, or a subject that the method takes by its type, the fault lies in what it is worked out with:
-    then it is the option by which that was chosen, if one was given.
+    then it is the option by which that was chosen, if one was given. So it is for a reach: there is nothing wrong with
+    that by itself.
     """
     steps = _traced(calls, span)
-    if not steps or any(param.default is not None or param.type is None for param in steps[-1].params):
-        return steps[-1] if steps else Blamed(calls[-1], (), span)
+    if not steps:
+        return Blamed(calls[-1], (), span)
+    last = steps[-1]
+    if len(last.params) == 1 and _is_reach(last.params[0]):
+        chosen = _chosen_by(calls, span, steps)
+        return replace(chosen, reach=f"{last.params[0].name} = {last.place.text}") if chosen else last
+    if any(param.default is not None or param.type is None for param in last.params):
+        return last
+    return _chosen_by(calls, span, steps) or last
+
+
+def _is_reach(param: tree.Param) -> bool:
+    return param.type is not None and param.type.name == "Scope"
+
+
+def _chosen_by(calls: Sequence[Called], span: Span, steps: Sequence[Blamed]) -> Blamed | None:
+    """The given option on which it depends that `span` is worked out at all, or None."""
     places = [span, *(step.place for step in steps)]
     for number, step in enumerate(steps):
         for condition in _conditions(step.call.function, places[number]):
             chosen = _traced(calls[: len(calls) - number], condition)
             if chosen and any(param.default is not None for param in chosen[-1].params):
                 return chosen[-1]
-    return steps[-1]
+    return None
 
 
 def _traced(calls: Sequence[Called], span: Span) -> list[Blamed]:
@@ -160,6 +180,8 @@ def told_of(blame: Blamed, slug: str, message: str, part: Span) -> tuple[str, st
             return slug, f"{blame.name} goes with another list item by item, and must have as many items. {message}"
     if len(blame.params) > 1:
         return slug, f"{blame.name} do not go together. {message}"
+    if blame.reach:
+        return slug, f"{blame.name} does not go with `{blame.reach}`. {message}"
     return slug, f"{blame.name} does not go with what the method does. {message}"
 
 
@@ -172,7 +194,7 @@ def fix_for(blame: Blamed, examples: Examples) -> str:
     (param,) = blame.params
     if _is_point(blame.call, param):
         return examples.difference(blame.place.text)
-    if param.type is not None and param.type.name == "Scope" and blame.place.text != "tensor":
+    if _is_reach(param) and blame.place.text != "tensor":
         return "tensor"  # what every statistic and every rank can be taken of
     if param.default is not None:
         pattern = "|".join(map(re.escape, given)) or "(?!)"

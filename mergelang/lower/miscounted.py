@@ -15,6 +15,8 @@ from mergelang.lower.values import Function, ListValue, Value
 from mergelang.lower.world import Scope, World
 from mergelang.syntax import tree
 
+NUMBERS: tuple[str, ...] = ("Number", "Share", "Positive")
+
 
 @dataclass(frozen=True, slots=True)
 class _Given:
@@ -27,7 +29,7 @@ class _Given:
 def too_many(world: World, scope: Scope, call: tree.Call, function: Function, argument: tree.Argument) -> Exception:
     """The Problem of a call with more subjects than its method takes; `argument` is the first that is too much."""
     subjects = _subjects(function)
-    argument = next((a for a in call.arguments if a.name is None and isinstance(a.value, tree.Number)), argument)
+    argument = _of_numbers(call, subjects) or argument
     takes = f"`{call.function}` takes {counted(len(subjects))} by place ({', '.join(p.name for p in subjects)})"
     if added := _onto_its_base(call, function, subjects, _given(world, scope, call)):
         message = f"{takes}; the Model is added to what comes out."
@@ -72,15 +74,27 @@ def option_for(function: Function, argument: tree.Argument) -> str | None:
         value, depth = value.items[0], 1
     match value:
         case tree.Number():
-            types: tuple[str, ...] = ("Number", "Share", "Positive")
+            types = NUMBERS
         case tree.Text():
             types = ("Text",)
         case tree.Name(name) | tree.Call(name) if name in REACHES:
             types = ("Scope",)
         case _:
             types = ("Model", "Delta", "Field", "Frame", "Function")
-    options = ((p.name, p.type) for p in function.params if p.default is not None)
-    return next((name for name, kind in options if kind is None or (kind.name in types and kind.depth == depth)), None)
+    options = {p.name: p.type for p in function.params if p.default is not None}
+    fits = [name for name, kind in options.items() if kind and kind.name in types and kind.depth == depth]
+    return next(iter(fits), next((name for name, kind in options.items() if kind is None), None))
+
+
+def _of_numbers(call: tree.Call, subjects: list[tree.Param]) -> tree.Argument | None:
+    """The first number that is given by place, or list of numbers where no subject takes such; else None."""
+    placed = [argument for argument in call.arguments if argument.name is None]
+    lists_go = not any(param.type and param.type.name in NUMBERS and param.type.depth for param in subjects)
+    return next((a for a in placed if isinstance(a.value, tree.Number) or (lists_go and _lists_numbers(a.value))), None)
+
+
+def _lists_numbers(value: tree.Expr) -> bool:
+    return isinstance(value, tree.ListOf) and all(isinstance(item, tree.Number) for item in value.items)
 
 
 def _subjects(function: Function) -> list[tree.Param]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from mergelang.catalog import EMBEDDING_A, EMBEDDING_B, LINEAR_A, LINEAR_B, PREFIX, Checkpoint
-from mergelang.graph.node import Node
+from mergelang.graph.node import Graph, Node, Output, constant_value, in_order
 from mergelang.patterns import matches
 from mergelang.plan.listing import listed, shown
 from mergelang.plan.space import Key, Space, space_of, view
 from mergelang.problem import Problem
-from mergelang.span import Place
+from mergelang.span import Place, Span, narrowed
 
 _WEIGHT = ".weight"
 
@@ -60,6 +61,24 @@ def lora_space(node: Node, spaces: Sequence[Space], place: Place) -> Space:
         raise _not_for_lora([*unfit, *twice], place)
     keys.update({f"{PREFIX}{name}": Key(key.shape, key.dtype, 4, name) for name, key in whole.items()})
     return space_of(keys)
+
+
+def nothing_kept(graph: Graph, output: Output) -> Problem | None:
+    """The Problem of an adapter whose factors have no columns left, at the rank that leaves none; None without one."""
+    cut = next((node for node in in_order([output.node]) if node.op == "leading" and _takes_none(node)), None)
+    if output.kind != "lora" or cut is None:
+        return None
+    message = "Nothing is left to write: a rank below 1 keeps nothing of a change, and an adapter holds its factors."
+    place = graph.places[cut.id]
+    rank = re.search(r"\brank\s*=\s*[^\s,)]+", place.text) if isinstance(place, Span) else None
+    if rank is None:
+        return Problem("no-tensors", message, output.place, fix="lora(compress(rank = 8, ...))")
+    return Problem("no-tensors", message, narrowed(place, rank.group()), fix="rank = 8")
+
+
+def _takes_none(leading: Node) -> bool:
+    number = constant_value(leading.args[0])
+    return number is not None and number < 1
 
 
 def _pair(node: Node, name: str, spaces: Sequence[Space]) -> dict[str, Key]:

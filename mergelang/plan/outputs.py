@@ -9,6 +9,7 @@ from mergelang.graph.node import Graph, Node, Output
 from mergelang.graph.ops import OPS
 from mergelang.layers import layer_map, numbers_in
 from mergelang.plan import fixes
+from mergelang.plan.adapter_spaces import nothing_kept
 from mergelang.plan.config_changes import config_changes
 from mergelang.plan.model import PlannedAdapter, PlannedOutput, PlannedTensor
 from mergelang.plan.space import Space, layer_count
@@ -45,7 +46,7 @@ def _planned(
     )
     if not tensors:
         message = "Nothing is left to write: every tensor was dropped. Select what to keep:"
-        raise Problem("no-tensors", message, output.place, fix=_kept(inputs))
+        raise nothing_kept(graph, output) or Problem("no-tensors", message, output.place, fix=_kept(inputs))
     tied = _still_tied(checkpoint, space) if checkpoint else {}
     return PlannedOutput(
         name=output.name or "model",

@@ -61,17 +61,18 @@ def check_name(out: Path, place: Place) -> None:
         raise Problem("output-kind", message, place, fix=f"-o {shlex.quote(str(out.with_suffix('.safetensors')))}")
 
 
-def check_shards(plan: Plan, out: Path, place: Place) -> None:
-    """Raises `nothing-to-shard` where a most for the size of weight files is given and only single files are made."""
+def check_shards(plan: Plan, out: Path, place: Place, option: str, as_folder: str) -> None:
+    """Raises `nothing-to-shard` where a most for the size of weight files is given and only single files are made.
+
+    `option` is what gives it, and `as_folder` how a folder would be written in the place of `out`.
+    """
     if is_file(out):
-        message = f"--shard-size says how large the weight files of a folder are, and {out} is one file."
-        fix = f"leave --shard-size out, or write a folder: -o {shlex.quote(str(out.with_suffix('')))}"
+        message = f"{option} says how large the weight files of a folder are, and {out} is one file."
+        fix = f"leave {option} out, or write a folder: {as_folder}"
         raise Problem("nothing-to-shard", message, place, fix=fix)
     if all(output.adapter is not None for output in plan.outputs):
-        message = (
-            f"--shard-size says how large the weight files of a model are, and an adapter has one, {WEIGHTS_NAME}."
-        )
-        raise Problem("nothing-to-shard", message, place, fix="leave --shard-size out")
+        message = f"{option} says how large the weight files of a model are, and an adapter has one, {WEIGHTS_NAME}."
+        raise Problem("nothing-to-shard", message, place, fix=f"leave {option} out")
 
 
 def check_targets(plan: Plan, out: Path, inputs: Sequence[Checkpoint], place: Place) -> None:
