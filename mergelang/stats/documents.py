@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from mergelang.span import FileSpot
 
 JSON_LINES = ".jsonl"
 PLAIN = ".txt"
+_HALF = re.compile("[\ud800-\udfff]")  # what JSON may hold alone, and no tokenizer takes
 _MOST_NAMED = 8  # fields of an object that a message lists
 
 
@@ -50,7 +52,12 @@ def documents(data: Data) -> Iterator[Document]:
 
 
 def check_kind(path: Path) -> None:
-    """Raises `unreadable-data` for a file whose name does not say how texts lie in it."""
+    """Raises `unreadable-data` for a folder, and for a file whose name does not say how texts lie in it."""
+    if path.is_dir():
+        message = "This is a folder, and texts are read from one file."
+        raise Problem(
+            "unreadable-data", message, FileSpot(str(path)), fix=f"--data {shlex.quote(f'{path}/TEXTS.jsonl')}"
+        )
     if path.suffix not in (JSON_LINES, PLAIN):
         message = f"The name of the data ends in neither {JSON_LINES} (an object in each line) nor {PLAIN}."
         fix = f"cp {shlex.quote(str(path))} {shlex.quote(str(path.with_suffix(PLAIN)))}"
@@ -94,7 +101,17 @@ def _text(line: str, data: Data, place: FileSpot) -> str:
     text = found.get(data.text_field)
     if not isinstance(text, str):
         raise _no_text(found, data.text_field, place)
+    if _HALF.search(text):
+        raise _half_character(data.path, place)
     return text
+
+
+def _half_character(path: Path, place: FileSpot) -> Problem:
+    message = (
+        "The text has one half of a character that JSON writes in two halves, as in \\ud83d\\ude00, without the other."
+    )
+    fix = f"sed {place.part.removeprefix('line ')}d {shlex.quote(str(path))} > whole{path.suffix}"
+    return Problem("unreadable-data", message, place, fix=fix)
 
 
 def _no_text(found: dict[str, object], field: str, place: FileSpot) -> Problem:

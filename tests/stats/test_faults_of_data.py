@@ -38,6 +38,12 @@ def holds(message: str, slug: str, *parts: str) -> None:
         ("d.jsonl", b'["a cat"]', "unreadable-data", ["(line 1)"]),
         ("d.jsonl", b'{"id": 1, "said": "a cat"}', "no-such-field", ["(line 1)", "`said`", "--text-field said"]),
         ("d.jsonl", b'{"text": 7}', "no-such-field", ["is no text"]),
+        (
+            "d.jsonl",
+            b'{"text": "a cat"}\n{"text": "a \\ud83d cat"}\n',
+            "unreadable-data",
+            ["(line 2)", "half", "sed 2d"],
+        ),
         ("d.txt", b"", "empty-data", ["no text"]),
         ("d.txt", b"\n \n\t\n", "empty-data", ["no text"]),
         ("d.txt", b"cat\n\ndog\n", "empty-data", ["2 texts, none of two tokens"]),
@@ -51,6 +57,11 @@ def test_data(llama: Path, tmp_path: Path, kind: str, name: str, content: bytes,
 
 def test_no_file(llama: Path, tmp_path: Path) -> None:
     holds(told(llama, tmp_path / "none.txt"), "unreadable-file", "none.txt", "no such file")
+
+
+def test_a_folder_of_texts(llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    holds(told(llama, tmp_path / "texts"), "unreadable-data", "folder", f"--data {tmp_path / 'texts/TEXTS.jsonl'}")
 
 
 def without(*names: str) -> Change:
