@@ -22,6 +22,9 @@ law frame(m: Model, a: Delta): a + lines(m) == m + lines(a)
 law field(f: Field, a: Delta): f * a == a * f
 law per_row(a: Delta): largest(a, per = row) >= smallest(a, per = row)
 law schedule(k: Number): ramp(k, k) == k
+law of_another_shape(a: Delta): leading(2, left_vectors(a)) <= 1
+law of_one_row(a: Delta): above([a]) == a
+law of_nothing(a: Delta): leading(0, a) == 0
 """
 
 FALSE = """
@@ -89,6 +92,21 @@ def test_a_law_that_is_ill_typed_is_a_problem() -> None:
     with pytest.raises(Problem) as caught:
         run_laws("law mixed(m: Model, a: Delta): m + m == a")
     assert caught.value.slug == "unlike-comparison"
+
+
+@pytest.mark.parametrize(
+    ("side", "slug", "other"),
+    [
+        ("transpose(a)", "shapes-differ", "has `embed` of shape [4, 2]"),
+        ('rename("head", "tail", a)', "tensors-differ", "right side has no `tail`"),
+    ],
+)
+def test_sides_of_other_tensors_are_a_problem_whose_fix_is_a_law(side: str, slug: str, other: str) -> None:
+    with pytest.raises(Problem) as caught:
+        run_laws(f"law sides(a: Delta): {side} == a")
+    assert caught.value.slug == slug
+    assert other in caught.value.message
+    assert run_laws(f"law sides(a: Delta): {caught.value.fix}", examples=15)[0].held
 
 
 def test_a_law_that_needs_a_checkpoint_is_a_problem() -> None:

@@ -19,10 +19,12 @@ from mergelang.lower.laws import lower_law
 from mergelang.lower.recipe import lower_recipe
 from mergelang.pipeline import optimise
 from mergelang.plan.build import Request, build_plan
+from mergelang.plan.listing import shown
+from mergelang.plan.mismatch import Shapes
 from mergelang.plan.model import Budget, Plan
 from mergelang.problem import Problem
 from mergelang.run.in_memory import run_in_memory
-from mergelang.syntax.tree import Law, Merge, Module
+from mergelang.syntax.tree import Binary, Law, Merge, Module
 
 # Laws are about the method, not about rounding: both sides in float64. One thread, for there is nothing to share.
 REQUEST = Request(precision="F64", allow_nonfinite=True, budget=Budget(memory=1 << 24, threads=1))
@@ -47,10 +49,12 @@ def trial(module: Module, folder: Path, law: Law, numbers: Mapping[str, Fraction
     claim = lower_law(lowered, law, numbers)
     graph = lowered.graph
     for number, (left, right) in enumerate(zip(claim.left, claim.right, strict=True)):
-        graph.outputs += [_output(graph, f"left{number}", left, law), _output(graph, f"right{number}", right, law)]
+        graph.outputs += [_output(graph, f"left{number}", left, right, law)]
+        graph.outputs += [_output(graph, f"right{number}", right, left, law)]
     _refuse_files(graph, law)
     headers = [_source(one.ref, ZERO).checkpoint for one in graph.inputs]
     plan = build_plan(optimise(graph), headers, REQUEST, "", "")
+    _check_spaces(plan, law)
     return Trial(plan, tuple(one.ref for one in graph.inputs), claim.comparison, len(claim.left))
 
 
@@ -65,21 +69,56 @@ def sides(tried: Trial, weights: Mapping[str, Weights]) -> list[tuple[Tensors, T
     return [(made[f"left{number}"], made[f"right{number}"]) for number in range(tried.pairs)]
 
 
-def _output(graph: Graph, name: str, node: Node, law: Law) -> Output:
+def _check_spaces(plan: Plan, law: Law) -> None:
+    """Passes if the sides of each pair have the same tensors. Raises `tensors-differ` or `shapes-differ`."""
+    shapes = [{one.name: _as_matrix(one.shape) for one in output.tensors} for output in plan.outputs]
+    for left, right in zip(shapes[::2], shapes[1::2], strict=True):
+        if left != right:
+            raise _unlike_sides(left, right, law)
+
+
+def _as_matrix(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape with at least two dimensions: to linear algebra a tensor of one is a row."""
+    return (1,) * (2 - len(shape)) + shape
+
+
+def _unlike_sides(left: Shapes, right: Shapes, law: Law) -> Problem:
+    name = next(name for name in (*left, *right) if left.get(name) != right.get(name))
+    told = [f"`{name}` of shape {shown(side[name])}" if name in side else f"no `{name}`" for side in (left, right)]
+    message = (
+        f"A law compares weight by weight, and here the left side has {told[0]}, and the right side has {told[1]}."
+    )
+    slug = "shapes-differ" if left.keys() == right.keys() else "tensors-differ"
+    claim = law.claim
+    assert isinstance(claim, Binary)  # as every law that was lowered
+    sizes = [f"norm(per = model, raw({side.span.text}))" for side in (claim.left, claim.right)]
+    return Problem(slug, message, claim.span, fix=f" {claim.op} ".join(sizes))
+
+
+def _output(graph: Graph, name: str, node: Node, other: Node, law: Law) -> Output:
     kind = "model" if is_model(node.type) else "delta" if is_delta(node.type) else "field"
-    has_tensors = node.type.grain == Grain.WEIGHT and node.reads
-    return Output(name, node if has_tensors else _spread(graph, node, law), law.claim.span, kind)
+    return Output(name, node if _has_tensors(node) else _spread(graph, node, other, law), law.claim.span, kind)
 
 
-def _spread(graph: Graph, node: Node, law: Law) -> Node:
-    """A number as a Field that holds it everywhere: a factor of ones, which no pass sees through."""
+def _has_tensors(node: Node) -> bool:
+    return node.type.grain == Grain.WEIGHT and bool(node.reads)
+
+
+def _spread(graph: Graph, node: Node, other: Node, law: Law) -> Node:
+    """A number as a Field that holds it everywhere: a factor of ones, which no pass sees through. It has the tensors of
+    the other side, or those of a model that was drawn where that is a number too."""
+    place = law.claim.span
+    weights = other if _has_tensors(other) else _drawn(graph, law)
+    size = graph.add("abs", graph.add("raw", weights, at=place), at=place)
+    return graph.add("mul", graph.add("ge", size, graph.constant(0, at=place), at=place), node, at=place)
+
+
+def _drawn(graph: Graph, law: Law) -> Node:
     place = law.claim.span
     if not graph.inputs:
         graph.inputs.append(Input(0, "", "given", place))
     index = next((one.index for one in graph.inputs if one.kind == "given"), 0)
-    weights = graph.add("sub", graph.add("input", at=place, index=index), graph.add("origin", at=place), at=place)
-    size = graph.add("abs", graph.add("raw", weights, at=place), at=place)
-    return graph.add("mul", graph.add("ge", size, graph.constant(0, at=place), at=place), node, at=place)
+    return graph.add("sub", graph.add("input", at=place, index=index), graph.add("origin", at=place), at=place)
 
 
 def _refuse_files(graph: Graph, law: Law) -> None:

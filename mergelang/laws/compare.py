@@ -27,14 +27,14 @@ class Difference:
 def difference(pairs: Iterable[tuple[Tensors, Tensors]], comparison: str, largest: float) -> Difference | None:
     """The first weight for which the comparison fails, or None; `largest` is the largest weight of the models."""
     for left, right in pairs:
-        scale = max(
-            [largest, *(float(x.abs().max()) for x in (*left.values(), *right.values()) if bool(x.isfinite().all()))]
-        )
+        known = [x for x in (*left.values(), *right.values()) if x.numel() and bool(x.isfinite().all())]
+        scale = max([largest, *(float(x.abs().max()) for x in known)])
         for name, a in left.items():
-            wrong = ~_HOLDS[comparison](a, right[name], TOLERANCE * scale)
+            b = right[name].reshape(a.shape)  # one of the two may have a row that the other has as a vector
+            wrong = ~_HOLDS[comparison](a, b, TOLERANCE * scale)
             if bool(wrong.any()):
                 place = tuple(int(i) for i in wrong.nonzero()[0])
-                return Difference(name, place, float(a[place]), float(right[name][place]))
+                return Difference(name, place, float(a[place]), float(b[place]))
     return None
 
 
