@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 import toy
+from safetensors.torch import load_file
 
 import mergelang as ml
 from mergelang.plan.costs import decompositions
@@ -18,6 +21,41 @@ def test_a_threshold_over_factors_decomposes_again_in_each_sweep() -> None:
     assert decompositions(once) == [2]
     text = f"let tasks = [a, b] - base let u = left_vectors(beside(tasks)) merge {TRIMMED}"
     assert decompositions(ml.compile(text, **MODELS).plan()) == [2, 2, 2]
+
+
+SHARED = dict(
+    zip(
+        ("base", "a"), toy.family({f"{name}.weight": (6, 4) for name in "uv"} | {"w.weight": (4, 5)}, 0, 1), strict=True
+    )
+)
+
+
+@pytest.mark.parametrize(
+    "together",
+    [
+        "merge field(l) as l merge field(r) as r",
+        'merge union([point(rename("*.weight", "*.l", l)), point(rename("*.weight", "*.r", r))])',
+        "merge lora([l, r])",
+    ],
+    ids=["of one name", "of two names", "of an adapter"],
+)
+def test_tensors_that_share_a_decomposition_are_made_together(together: str, tmp_path: Path) -> None:
+    """And come out as they do alone, in memory and from files."""
+    lets = "let f = compress(rank = 2, a - base) let l = f[0] let r = raw(f[1]) "
+    alone = [tensor for side in "lr" for tensor in ml.merge(f"{lets}merge field({side})", **SHARED).values()]
+    recipe = ml.compile(lets + together.replace("[l, r]", "f"), **SHARED)
+    plan = recipe.plan()
+    assert decompositions(plan) == [len(SHARED["base"])]
+    assert plan.costs.bytes_read == sum(x.nbytes for model in SHARED.values() for x in model.values())
+    made = [tensor for output in recipe.tensors().values() for tensor in output.values()]
+    recipe.run(tmp_path / "out")
+    stored = [
+        tensor for file in sorted((tmp_path / "out").rglob("*.safetensors")) for tensor in load_file(file).values()
+    ]
+    assert len(alone) == len(made) == len(stored)
+    for tensor in alone:
+        assert any(torch.equal(tensor, other) for other in made)
+        assert any(torch.equal(tensor, other) for other in stored)
 
 
 @pytest.mark.parametrize(("name", "call"), [("svd", "polar(x)"), ("eigh", "eigenvectors(gram(x))")])

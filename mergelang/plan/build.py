@@ -40,12 +40,13 @@ from mergelang.plan.model import (
     Task,
 )
 from mergelang.plan.outputs import buffer_leaves, planned_outputs
-from mergelang.plan.parts import Part, parts_of
+from mergelang.plan.parts import parts_of
 from mergelang.plan.programs import Compiled, Root, compile_program, read_whole
 from mergelang.plan.seeds import seed_for
 from mergelang.plan.space import Space
 from mergelang.plan.spaces import spaces
 from mergelang.plan.statics import Statics, ZeroDivisor, group_of, members
+from mergelang.plan.works import Job, Work, Works
 from mergelang.problem import Bug, Problem
 from mergelang.span import FileSpot
 
@@ -140,33 +141,6 @@ def _planned_input(checkpoint: Checkpoint) -> PlannedInput:
     return PlannedInput(checkpoint.ref, checkpoint.kind, checkpoint.path, files)
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """Something a sweep does with a node for one tensor: store it, or feed it to a model-wide statistic."""
-
-    node: Node
-    output: int = -1
-    dtype: str = ""
-    part: int = 0  # of a tensor that is made part by part
-    stat: str = ""
-    round: int = 0
-
-
-@dataclass(slots=True)
-class _Work:
-    """What one sweep does for one tensor, or for its weights from `first` on. `space` says where numbers such as depth
-    come from."""
-
-    key: str
-    shape: tuple[int, ...]
-    space: Space
-    first: int = 0
-    jobs: list[_Job] = field(default_factory=list)
-
-
-_Works = dict[tuple[str, tuple[int, ...], str, int], _Work]
-
-
 @dataclass(slots=True)
 class _Planner:
     graph: Graph
@@ -181,7 +155,7 @@ class _Planner:
     _numbers: dict[bytes, int] = field(default_factory=dict)  # of the programs, as bytes
     _known: dict[int, int] = field(default_factory=dict)  # the same by id
     _seen: set[tuple[int, str]] = field(default_factory=set)
-    _compiled: dict[tuple[str, int, tuple[_Job, ...]], Compiled] = field(default_factory=dict)
+    _compiled: dict[tuple[str, int, tuple[Job, ...]], Compiled] = field(default_factory=dict)
     _nodes: dict[int, Node] = field(default_factory=dict)
     _strides: dict[int, int] = field(default_factory=dict)
 
@@ -202,7 +176,7 @@ class _Planner:
         statistics: list[Node],
         outputs: Sequence[PlannedOutput],
     ) -> Stage:
-        works: _Works = {}
+        works = Works()
         copies: list[Copy] = []
         stats: list[Stat] = []
         for node in statistics:
@@ -212,12 +186,12 @@ class _Planner:
         for index, output in enumerate(self.graph.outputs):
             if level[output.node.id] == sweep:
                 self._write(index, output.node, outputs[index], works, copies)
-        tasks = sorted((self._task(work) for work in works.values()), key=self._place_in_files)
+        tasks = sorted((self._task(work) for work in works.all()), key=self._place_in_files)
         return Stage(tuple(tasks), tuple(copies), tuple(stats), self._after(statistics, level, sweep))
 
     # ---- what a sweep does
 
-    def _gather(self, node: Node, now: int, works: _Works) -> list[Stat]:
+    def _gather(self, node: Node, now: int, works: Works) -> list[Stat]:
         """Feeds a statistic from every tensor that it counts; in its last round, says that it is complete."""
         space = self.spaces[node.args[-1].id]
         if space is None:
@@ -226,7 +200,7 @@ class _Planner:
         found: dict[str, Stat] = {}
         for name in members(space, node.args[-1].type.grain):
             stat = stat_name(node, group_of(per, name, space))
-            self._work(name, space, works).jobs.append(_Job(node, stat=stat, round=now))
+            works.gather(Job(node, stat=stat, round=now), name, space)
             if now == rounds_of(node, self.rounds) - 1 and stat not in found:
                 found[stat] = Stat(stat, node.op, self._rank(node, name, space) if node.op == "order" else None)
         return list(found.values())
@@ -235,7 +209,7 @@ class _Planner:
         rank = node.args[0]
         return stat_value(rank) if rank.reads else float(self.table.statics.value(rank, name, space))
 
-    def _write(self, index: int, node: Node, planned: PlannedOutput, works: _Works, copies: list[Copy]) -> None:
+    def _write(self, index: int, node: Node, planned: PlannedOutput, works: Works, copies: list[Copy]) -> None:
         space = self.spaces[node.id]
         assert space is not None
         for tensor in planned.tensors:
@@ -249,19 +223,13 @@ class _Planner:
                     leaf = _moved(_leaf(part.value), like, tensor.name)
                     copies.append(Copy(msgspec.structs.replace(store, first=part.first), leaf, part.shape))
                 else:
-                    job = _Job(node, output=index, dtype=tensor.dtype, part=number)
-                    self._work(tensor.name, space, works, part).jobs.append(job)
+                    job = Job(node, output=index, dtype=tensor.dtype, part=number)
+                    works.store(job, tensor.name, like, space, part)
 
     def _buffer(self, tensor: PlannedTensor, store: Store) -> Copy:
         leaves = buffer_leaves(self.written.graph.outputs[store.output].node, tensor.name, self.written.spaces)
         first, *rest = (Leaf(number, name, tensor.dtype) for number, name in leaves)
         return Copy(store, first, tensor.shape, tuple(rest))
-
-    def _work(self, name: str, space: Space, works: _Works, part: Part | None = None) -> _Work:
-        # Works over the same tensors share a task and so one reading; after a change of structure the same name can
-        # mean another tensor, which the first leaf's name tells.
-        shape, first = (space.keys[name].shape, 0) if part is None else (part.shape, part.first)
-        return works.setdefault((name, shape, space.keys[name].name, first), _Work(name, shape, space, first))
 
     def _after(self, statistics: list[Node], level: dict[int, int], sweep: int) -> tuple[ScalarStep, ...]:
         """Ranks that themselves depend on data, worked out between the sweeps."""
@@ -279,7 +247,7 @@ class _Planner:
 
     # ---- tasks
 
-    def _task(self, work: _Work) -> Task:
+    def _task(self, work: Work) -> Task:
         like = self.classes.representative(work.key, work.space, [job.node for job in work.jobs])
         compiled = self._compile(work, like)
         leaves = tuple(_moved(Leaf(*leaf), like, work.key) for leaf in compiled.leaves)
@@ -299,16 +267,16 @@ class _Planner:
             scalars=compiled.scalars,
             seeds=tuple(seed_for(node, tensor) for node, tensor in seeds),
             stats=compiled.stats,
-            stores=tuple(Store(job.output, work.key, job.dtype, work.first) for job in work.jobs if job.output >= 0),
+            stores=tuple(work.stores()),
             resident=resident,
             check=tuple(i for i in unseen if i in whole),
         )
 
-    def _compile(self, work: _Work, like: str) -> Compiled:
+    def _compile(self, work: Work, like: str) -> Compiled:
         """The work's program, which tensors that are alike share, with what this tensor puts into it."""
         spot = (like, id(work.space), tuple(work.jobs))
         if spot not in self._compiled:
-            roots = [self._root(job, like, work.space) for job in work.jobs]
+            roots = [self._root(job, job.tensor or like, work.space) for job in work.jobs]
             self._compiled[spot] = compile_program(roots, self.rounds, self.table.gaps)
         return self._compiled[spot]
 
@@ -320,7 +288,7 @@ class _Planner:
             self._known[id(program)] = number
         return self._known[id(program)]
 
-    def _root(self, job: _Job, name: str, space: Space) -> Root:
+    def _root(self, job: Job, name: str, space: Space) -> Root:
         if job.output >= 0:
             whole = self.table.spread(self.table.of(job.node, name, space), job.node, name, space)
             return Root(parts_of(whole, whole.shape)[job.part].value, store=job.dtype)

@@ -164,7 +164,7 @@ def bytes_per_weight(task: Task) -> int:
 
 def piece_buffer(task: Task, weights: int, staged: bool) -> int:
     """The bytes of a piece of so many weights that are to be written, and those read where a device is sent them."""
-    sizes = [weights * DTYPE_BITS[store.dtype] // 8 for store in task.stores]
+    sizes = [stretch_of(store, 0, weights)[1] for store in task.stores]
     sizes += [leaf_bytes(task, leaf, weights) for leaf in task.leaves] if staged else []
     total = sum(map(aligned, sizes))
     return rounded(total) if total else 0
@@ -179,9 +179,10 @@ def raw_bytes(task: Task, weights: int, compiled: bool) -> int:
 def stretch_of(part: Leaf | Store, start: int, stop: int) -> tuple[int, int]:
     """First byte and count of what a leaf or a store has of weights `start` to `stop`; a matrix is read as a whole."""
     width = DTYPE_BITS[part.dtype] // 8
-    if isinstance(part, Leaf):
-        return (start * width, (stop - start) * width) if part.weights < 0 else (0, part.weights * width)
-    return (part.first + start) * width, (stop - start) * width
+    first = part.first if isinstance(part, Store) else 0
+    if part.weights >= 0:
+        return first * width, part.weights * width
+    return (first + start) * width, (stop - start) * width
 
 
 def leaf_bytes(task: Task, leaf: Leaf, weights: int | None = None) -> int:

@@ -156,7 +156,7 @@ def _needs(plan: Plan, number: int, piece_bytes: int) -> Iterator[Need]:
     for task in stage.tasks:
         grid = task_grid(task, plan.programs[task.program])
         like = (task.program, task.shape, grid, task.resident, *(leaf.dtype for leaf in task.leaves),
-                *(store.dtype for store in task.stores))  # fmt: skip
+                *((store.dtype, store.weights) for store in task.stores))  # fmt: skip
         if like not in seen:
             what = _described(plan.programs[task.program], task)
             seen[like] = (what, *_task_need(plan, task, piece_bytes, usual))

@@ -135,16 +135,18 @@ class Leaf(Data, frozen=True):
 
 class Store(Data, frozen=True):
     """A tensor of an output, by the output's number and the tensor's name there; its weights from `first` on, where it
-    is made part by part."""
+    is made part by part. `weights` -1: as many as the task's."""
 
     output: int
     tensor: str
     dtype: str
     first: int = 0
+    weights: int = -1
 
 
 class Task(Data, frozen=True):
-    """One program run on one tensor. `key` names it in progress and errors.
+    """One program run on one tensor, and on others that share a decomposition with it. `key` names it in progress and
+    errors.
 
     `resident` says that leaves which several phases read in full stay in memory between these; otherwise each phase
     reads them again.

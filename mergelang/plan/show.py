@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from mergelang.plan.model import AttrValue, Fold, Phase, Plan, Program, Scalar, Stage, Step, Task
+from mergelang.plan.model import AttrValue, Fold, Phase, Plan, Program, Scalar, Stage, Step, Store, Task
 
 # Tensors of one program that are named before the rest is counted.
 MOST_TASKS = 6
@@ -81,9 +81,13 @@ def _task(task: Task) -> str:
     shape = "[" + ", ".join(map(str, task.shape)) + "]"
     inputs = " ".join(f"{leaf.input}:{leaf.dtype}" for leaf in task.leaves)
     scalars = f" with {', '.join(map(_scalar, task.scalars))}" if task.scalars else ""
-    saved = " ".join(f"-> {store.output}:{store.dtype}" for store in task.stores)
+    saved = " ".join(f"-> {_place(store, task)}:{store.dtype}" for store in task.stores)
     again = "" if task.resident else " (read again in each phase)"
     return " ".join(part for part in (f"{task.key} {shape}", inputs + scalars, saved) if part) + again
+
+
+def _place(store: Store, task: Task) -> str:
+    return str(store.output) if store.tensor == task.key else f"{store.output} {store.tensor}"
 
 
 def _scalar(value: Scalar | None) -> str:

@@ -55,9 +55,9 @@ class PieceBytes:
             self._sums.append(out.sum())
 
     def store(self, slot: int, block: Tensor) -> None:
-        dtype = self._piece.job.task.stores[slot].dtype
-        shape = self._piece.job.grid.shape(self._stop - self._start)
-        flat = torch.broadcast_to(block, shape).reshape(-1)
+        store = self._piece.job.task.stores[slot]
+        shape = block.shape if store.weights >= 0 else self._piece.job.grid.shape(self._stop - self._start)
+        flat, dtype = torch.broadcast_to(block, shape).reshape(-1), store.dtype
         if not self._surely_fits(flat, dtype) and (overflowed(flat, dtype) or (self._strict and not _is_finite(flat))):
             self._overflowed.add(slot)
         out = self._room(slot)

@@ -75,7 +75,8 @@ def own_cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(home: Path, recipe: str, out: Path, **options: object) -> None:
-    ml.compile(home / f"{recipe}.merge").run(out, Request(budget=Budget(threads=1)), shard_bytes=200, **options)
+    shards = {} if out.suffix else {"shard_bytes": 200}  # a file has none
+    ml.compile(home / f"{recipe}.merge").run(out, Request(budget=Budget(threads=1)), **shards, **options)
 
 
 def tree(out: Path) -> dict[str, bytes]:

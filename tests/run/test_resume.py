@@ -72,7 +72,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(home: Path, recipe: str, out: Path, request: Request = SMALL, **options: object) -> None:
-    ml.compile(home / f"{recipe}.merge").run(out, request, shard_bytes=1 << 20, **options)
+    shards = {} if out.suffix else {"shard_bytes": 1 << 20}  # a file has none
+    ml.compile(home / f"{recipe}.merge").run(out, request, **shards, **options)
 
 
 def tree(folder: Path) -> dict[str, bytes]:
