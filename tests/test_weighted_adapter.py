@@ -78,6 +78,20 @@ def test_without_svd_left_and_right_factors_are_merged_in_turn(folder, kind):
     assert float((found - wanted).abs().max()) <= CLOSE
 
 
+@pytest.mark.parametrize("kind", ["linear", "magnitude_prune", "ties", "dare_linear", "dare_ties"])
+def test_an_adapter_that_leaves_a_weight_alone_has_no_part_in_it(folder, kind):
+    save_file({WEIGHT: torch.zeros(9, 7), "layers.1.q.weight": torch.zeros(9, 7)}, folder / "base.safetensors")
+    put_adapter(folder / "other", pair("layers.1.q", 9, 7, seed=3))
+    other = 'factors("other", on = base)'
+    both = made(folder, f'lora(weighted_adapter(type = "{kind}", density = 100%, weights = [0.7, 2], [f0, {other}]))')
+    alone = made(folder, f'lora(weighted_adapter(type = "{kind}", weights = [0.7], [f0]))')
+    assert {name for name in both if ".0." in name} == alone.keys()
+    assert all(torch.allclose(both[name], x) for name, x in alone.items())
+    (scaled,) = (x for name, x in both.items() if ".1." in name and "lora_B" in name)
+    (stored,) = (x for name, x in pair("layers.1.q", 9, 7, seed=3).items() if "lora_B" in name)
+    assert torch.allclose(scaled, math.sqrt(2 * SCALE) * stored)
+
+
 @pytest.mark.parametrize("kind", ["linear", "magnitude_prune", "ties"])
 def test_with_svd_the_changes_are_merged_and_approximated(folder, kind):
     rights, lefts = stored()
