@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import mergelang as ml
+from mergelang.cli.summary import cost_rows
 from mergelang.plan.build import Request
 from mergelang.plan.model import Costs, Plan
 
@@ -127,6 +128,12 @@ def costs(x: str, folder: Path) -> Costs:
 def test_the_sketch_of_an_adapter_never_makes_its_full_matrix(folder: Path) -> None:
     found = plan("sketch(rank = 4, skill)", folder)
     assert f"{SIZE}x{SIZE}" not in {kind for program in found.programs for kind in program.kinds}
+
+
+def test_a_plan_tells_what_a_sketch_takes_apart(folder: Path) -> None:
+    rows = dict(cost_rows(plan("sketch(rank = 16, a - base)", folder)))
+    assert rows["decomposes"] == "1 matrix, 1 of them by their narrow factors"
+    assert rows["makes"] == "the columns of 5 matrices orthonormal"
 
 
 def test_nothing_is_sketched_that_does_not_say_so(folder: Path) -> None:

@@ -84,6 +84,7 @@ def cost_rows(plan: Plan) -> list[tuple[str, str]]:
         ("writes", size(costs.bytes_written)),
         ("computes", f"{count(costs.flops)}, in {plan.precision}"),
         *_decomposed(plan),
+        *_made_orthonormal(plan),
         ("memory", f"at most {size(costs.peak_memory)} beside the program itself"),
     ]
 
@@ -94,7 +95,17 @@ def _decomposed(plan: Plan) -> list[tuple[str, str]]:
     narrow = sum(decompositions(plan, ("product_svd",)))
     by_factors = f", {narrow:,} of them by their narrow factors" if narrow else ""
     again = f", in {len(counts)} sweeps: factors are as large as the model, and are not kept" if len(counts) > 1 else ""
-    return [("decomposes", f"{sum(counts):,} matrices{by_factors}{again}")] if counts else []
+    return [("decomposes", f"{_matrices(sum(counts))}{by_factors}{again}")] if counts else []
+
+
+def _made_orthonormal(plan: Plan) -> list[tuple[str, str]]:
+    """A row on the matrices whose columns are made orthonormal, narrow ones for the most part."""
+    made = sum(decompositions(plan, ("orthonormal",)))
+    return [("makes", f"the columns of {_matrices(made)} orthonormal")] if made else []
+
+
+def _matrices(number: int) -> str:
+    return "1 matrix" if number == 1 else f"{number:,} matrices"
 
 
 def count(number: int) -> str:

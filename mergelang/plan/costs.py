@@ -13,6 +13,8 @@ from mergelang.plan.grid import Grid, extent, task_grid
 from mergelang.plan.memory import memory_of
 from mergelang.plan.model import Costs, Leaf, Plan, Program, Task
 
+# Steps that leave nothing of a matrix but its factors.
+TAKEN_APART = tuple(op for op in DECOMPOSING if op != "orthonormal")
 # Steps that take more than one operation per weight, and how often clustering goes over its points, more or less.
 GROWING = (*DECOMPOSING, "product", "clusters")
 CLUSTER_ROUNDS = 10
@@ -104,7 +106,10 @@ def _flops(op: str, x: tuple[int, int], y: tuple[int, int] = (0, 0)) -> int:
     return 4 * x[0] * x[1] * least + 8 * least**3
 
 
-def decompositions(plan: Plan, ops: Sequence[str] = DECOMPOSING) -> list[int]:
-    """How many matrices each sweep decomposes. Factors are not kept, so a later sweep that needs them does it again."""
+def decompositions(plan: Plan, ops: Sequence[str] = TAKEN_APART) -> list[int]:
+    """How many matrices each sweep takes apart by these operations.
+
+    Factors are not kept, so a later sweep that needs them does it again.
+    """
     each = [sum(step.op in ops for phase in program.phases for step in phase.steps) for program in plan.programs]
     return [sum(each[task.program] for task in stage.tasks) for stage in plan.stages]
