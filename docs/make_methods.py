@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from mergelang.explain.methods import Method, library
@@ -42,9 +44,15 @@ float32; so does the oracle in float64. The last column is the largest differenc
 to about 4 (in bfloat16 for a case of `average`; one weight of `arcee_fusion` that stands on a threshold is left out).
 Where a result was made by the formula, there was no code to run, or none that could be: then the table says that
 formula and method agree, and not that the authors meant this formula. Where that is in doubt the method's text says so.
+Where a group of cases has another name than a method, the methods that its recipes call stand beside it.
 
 | method | made by | cases | largest difference |
 |---|---|---|---|"""
+
+NOT_CALLED = (
+    "No case calls these, directly or by way of another method. Laws and examples hold for them, and nothing is "
+    "claimed of their agreement with any code: {}."
+)
 
 NOT_COMPARED = """
 What of the references is no measure of agreement, and is not in the table:
@@ -63,7 +71,7 @@ def methods_page() -> str:
     """The whole page: files in alphabetical order, the small definitions that methods share at the end."""
     methods = sorted(library(), key=lambda method: (method.file == "prelude.merge", method.file))
     files = [_file(name, list(group)) for name, group in groupby(methods, key=lambda method: method.file)]
-    return "\n".join([INTRODUCTION, *files, _agreement(), _papers(methods)])
+    return "\n".join([INTRODUCTION, *files, _agreement(methods), _papers(methods)])
 
 
 def _file(name: str, methods: list[Method]) -> str:
@@ -86,22 +94,41 @@ def _is_table(paragraph: str, method: Method) -> bool:
     return first == "source" or re.search(rf"\b{re.escape(first)}\b\s*(:|,|\))", method.signature) is not None
 
 
-def _agreement() -> str:
-    """A table of the golden cases: what each group was made by, and how far the pipeline came from it."""
+def _agreement(methods: list[Method]) -> str:
+    """A table of the golden cases, what made each group and how far the pipeline came from it, and what has no case."""
     cases = json.loads((GOLDEN / "vectors" / "manifest.json").read_text(encoding="utf-8"))
-    rows = [_row(name, maker, list(group)) for (name, maker), group in groupby(sorted(cases, key=_made), key=_made)]
-    return "\n".join([AGREEMENT, *rows, NOT_COMPARED])
+    recipes = tomllib.loads((GOLDEN / "vectors" / "recipes.toml").read_text(encoding="utf-8"))
+    calls = {method.name: _called(method.source, methods) for method in methods}
+    groups = {name: _called(" ".join(texts.values()), methods) for name, texts in recipes.items()}
+    rows = [_row(*key, groups[key[0]], list(group)) for key, group in groupby(sorted(cases, key=_made), key=_made)]
+    reached = _with_what_they_call(set().union(*groups.values()), calls)
+    without = fill(NOT_CALLED.format(_listed(calls.keys() - reached)), width=118)
+    return "\n".join([AGREEMENT, *rows, "", without, NOT_COMPARED])
+
+
+def _called(text: str, methods: list[Method]) -> set[str]:
+    return set(re.findall(r"\w+(?=\()", text)) & {method.name for method in methods}
+
+
+def _with_what_they_call(names: set[str], calls: Mapping[str, set[str]]) -> set[str]:
+    found = names.union(*(calls[name] for name in names))
+    return found if found == names else _with_what_they_call(found, calls)
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
 
 
 def _made(case: dict[str, Any]) -> tuple[str, str]:
-    """The method of a case, and what made its result: code that was run, or the formula alone."""
+    """The group of a case, and what made its result: code that was run, or the formula alone."""
     return case["id"].partition("/")[0], case["source"]["repo"] if case["made_by"] == "reference" else "the formula"
 
 
-def _row(name: str, maker: str, cases: Iterable[dict[str, Any]]) -> str:
+def _row(group: str, maker: str, called: set[str], cases: Iterable[dict[str, Any]]) -> str:
     measured = json.loads((GOLDEN / "agreement.json").read_text(encoding="utf-8"))
     differences = [measured[case["id"]] for case in cases]
-    return f"| `{name}` | {maker} | {len(differences)} | {max(differences):.0e} |"
+    name = f"`{group}`" if group in called or not called else f"`{group}` ({_listed(called)})"
+    return f"| {name} | {maker} | {len(differences)} | {max(differences):.0e} |"
 
 
 def _fenced(language: str, text: str) -> str:
