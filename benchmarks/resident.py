@@ -14,7 +14,8 @@ from benchmarks.copy_rates import seconds_of
 from benchmarks.rows import Row
 from benchmarks.tools import workplace
 from mergelang.api import compile
-from mergelang.backends.block import bind, numbers_of, run_block
+from mergelang.backends.block import bind
+from mergelang.backends.bound import Numbers, run_block
 from mergelang.backends.frame import Frame
 from mergelang.backends.workspace import Workspace
 from mergelang.plan.grid import grid_of
@@ -80,8 +81,8 @@ class Kernel:
         self._grid = grid_of((self._count,), "weight")
         self._seeds, self._folds = task.seeds, len(phase.folds)
         self._bound = bind(program, phase)
-        self._workspace = Workspace(torch.float32, device)
-        self._numbers = numbers_of([STATISTIC] * len(program.kinds), torch.float32)
+        self._workspace = Workspace("F32", str(device))
+        self._numbers = Numbers([STATISTIC] * len(program.kinds), "F32")
         loaded = sorted({int(step.attrs["leaf"]) for step in phase.steps if step.op == "load"})
         leaves = {leaf: torch.randn(self._count, device=device).bfloat16() for leaf in loaded}
         masks = [torch.ones(self._count, dtype=torch.uint8, device=device)] * program.masks
@@ -97,8 +98,8 @@ class Kernel:
         for start in range(0, self._count, BLOCK):
             self._bytes.start = start
             shape = 1, min(BLOCK, self._count - start)
-            views = self._workspace.views(self._bound.layout, *shape)
+            views = self._workspace.views(self._bound.layout, *shape, self._bound.as_tensors)
             numbers = list(self._numbers.floats), list(self._numbers.tensors)
-            scratch, shares = self._workspace.scratch, [None] * self._folds
-            frame = Frame(views, *numbers, self._seeds, start, shape, self._bytes, scratch, self._grid, shares)
+            workspace, shares = self._workspace, [None] * self._folds
+            frame = Frame(views, *numbers, self._seeds, start, shape, self._bytes, workspace, self._grid, shares)
             run_block(self._bound, frame)

@@ -1,4 +1,4 @@
-"""A phase bound to kernels and registers: one list of actions that runs for every block of every tensor."""
+"""A phase bound to kernels of torch's: step by step, what `machine_loop` does weight by weight."""
 
 from __future__ import annotations
 
@@ -6,37 +6,27 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from mergelang import scalars
 from mergelang.backends import kernels
+from mergelang.backends.bound import UNITS, Bound, Registers
 from mergelang.backends.chunks import per_chunk
 from mergelang.backends.cut import upto_cut
-from mergelang.backends.frame import Action, Frame, Operand
+from mergelang.backends.frame import Action, Floats, Frame, Operand
 from mergelang.backends.fused import FUSED
 from mergelang.backends.heads import per_head
 from mergelang.backends.kernels import KERNELS
 from mergelang.backends.masks import full
 from mergelang.backends.matrices import MATRICES
 from mergelang.backends.random import fill_chance, fill_uniform, words_at_once
-from mergelang.backends.registers import Layout, allocate
+from mergelang.backends.registers import allocate
 from mergelang.backends.rows import GATHERS
-from mergelang.backends.workspace import as_numbers
 from mergelang.plan.grid import length_of_chunks
 from mergelang.plan.model import GapUnit, Phase, Program, Step
-
-# What one value of a register stands for; where there are matrices, registers have shapes instead of kinds.
-UNITS = {"block": "weights", "row": "rows", "column": "columns"}
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """A phase, ready to run on blocks of any shape."""
-
-    actions: tuple[Action, ...]
-    layout: Layout
 
 
 def bind(program: Program, phase: Phase) -> Bound:
@@ -50,45 +40,16 @@ def bind(program: Program, phase: Phase) -> Bound:
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
-    """The value of every scalar register (0 in the places of the others), as floats and as 0-d tensors."""
-
-    floats: list[float]
-    tensors: list[Tensor]
-
-
-def numbers_of(floats: Sequence[float], dtype: torch.dtype) -> Numbers:
-    """The registers' numbers ready for frames; rounded to the working precision as tensors."""
-    return Numbers(list(floats), as_numbers(floats, dtype))
-
-
-def run_block(bound: Bound, frame: Frame) -> None:
-    """Runs every action of the phase on the block that the frame shows."""
-    for action in bound.actions:
-        action(frame)
-
-
-@dataclass(frozen=True, slots=True)
-class Binder:
-    """Makes the actions of steps whose registers lie as the layout says."""
-
-    kinds: Sequence[str]
-    layout: Layout
-
-    def kind(self, register: int) -> str:
-        return self.kinds[register]
+class Binder(Registers):
+    """Makes the actions of steps, by kernels of torch's, whose registers lie as the layout says."""
 
     def step(self, index: int, step: Step) -> list[Action]:
         if step.op == "load":
             return [_load(self.shaped(step.out), int(step.attrs["leaf"]))]
         if step.op == "store":
             return [_store(self.shaped(step.args[0]), int(step.attrs["slot"]))]
-        if step.op == "keep":
-            return [_keep(self.shaped(step.args[0]), int(step.attrs["mask"]))]
-        if step.op == "recall":
-            return [_recall(self.shaped(step.out), int(step.attrs["mask"]))]
-        if self.kind(step.out) == "scalar":
-            return [_scalar(step)]
+        if (moves := self.moves(step)) is not None:
+            return [moves]
         temps = self.layout.temps[index]
         if step.op == "chance":
             return [self._chance(step)]
@@ -107,23 +68,6 @@ class Binder:
         if step.op not in KERNELS:
             return [self._gather(step)]
         return [self._elementwise(step, temps)]
-
-    def see(self, fold: int, register: int) -> Action:
-        source, kind = self.shaped(register), self.kind(register)
-
-        def run(frame: Frame) -> None:
-            share = frame.shares[fold]
-            if share is not None:
-                share.see(source(frame), frame.grid.spots(kind), frame.scratch)
-
-        return run
-
-    def shaped(self, register: int) -> Operand:
-        """The register in its own shape; a scalar as a 0-d tensor."""
-        if self.kind(register) == "scalar":
-            return lambda frame: frame.tensors[register]
-        key = (self.kind(register), self.layout.slots[register])
-        return lambda frame: frame.views[key].shaped
 
     def flat(self, register: int) -> Operand:
         if self.kind(register) == "scalar":
@@ -248,7 +192,7 @@ class Binder:
         def by_weight(frame: Frame) -> None:
             block = out(frame)
             words, spare = _words(frame, block.numel())
-            draws = frame.scratch.take("draws", block.numel(), block.dtype)
+            draws = frame.workspace.scratch.take("draws", block.numel(), block.dtype)
             fill_uniform(draws, frame.seeds[seed], frame.start, words, spare)
             torch.lt(draws.view(block.shape), probability(frame), out=block)
 
@@ -280,8 +224,10 @@ class Binder:
 
 
 def _words(frame: Frame, count: int) -> tuple[Tensor, Tensor]:
-    size = words_at_once(count, frame.scratch.device)
-    return frame.scratch.take("words", size, torch.int32), frame.scratch.take("spare", size, torch.int32)
+    size = words_at_once(count, frame.workspace.scratch.device)
+    return frame.workspace.scratch.take("words", size, torch.int32), frame.workspace.scratch.take(
+        "spare", size, torch.int32
+    )
 
 
 def torch_mul(out: Tensor, x: Tensor, y: Tensor) -> None:
@@ -354,25 +300,8 @@ def _power(operands: Sequence[Operand], exponent: float) -> Action:
 
 
 def _load(out: Operand, leaf: int) -> Action:
-    return lambda frame: frame.bytes.load(leaf, out(frame))
+    return lambda frame: cast(Floats, frame.bytes).load(leaf, out(frame))
 
 
 def _store(block: Operand, slot: int) -> Action:
-    return lambda frame: frame.bytes.store(slot, block(frame))
-
-
-def _keep(block: Operand, mask: int) -> Action:
-    return lambda frame: frame.bytes.keep(mask, block(frame))
-
-
-def _recall(out: Operand, mask: int) -> Action:
-    return lambda frame: frame.bytes.recall(mask, out(frame))
-
-
-def _scalar(step: Step) -> Action:
-    def run(frame: Frame) -> None:
-        value = scalars.apply(step.op, [frame.numbers[arg] for arg in step.args], step.attrs)
-        frame.numbers[step.out] = value
-        frame.tensors[step.out] = torch.tensor(value, dtype=frame.tensors[step.out].dtype)
-
-    return run
+    return lambda frame: cast(Floats, frame.bytes).store(slot, block(frame))

@@ -7,19 +7,19 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from mergelang.backends.ir_bracket import COUNTS, NAME, bracket_module
 from mergelang.backends.machine_code import C_NUMBERS, function_of, may_run
-from mergelang.backends.scratch import Scratch
+from mergelang.backends.scratch import HostScratch, address
+
+if TYPE_CHECKING:
+    from mergelang.backends.frame import Block
 
 # Values that are looked at in one call, so that there is memory for so many inside a bracket.
 STRETCH = 1 << 18
-_TORCH = {np.dtype(np.float32): torch.float32, np.dtype(np.float64): torch.float64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,29 +46,34 @@ class Counts(NamedTuple):
 Laid = tuple[np.ndarray, Counts]
 
 
-def laid_out(values: Tensor, bracket: Bracket, stretch: int | None, scratch: Scratch) -> Iterator[Laid]:
+def laid_out(values: Block, bracket: Bracket, stretch: int | None, scratch: HostScratch) -> Iterator[Laid]:
     """The values strictly inside the bracket, on the host, and the counts: for each stretch of so many values, or for
     stretches that suit the device."""
-    if values.device.type != "cpu" or not may_run():
-        return (_apart(part, bracket) for part in values.split(stretch or values.numel()))
-    return _on_host(values.contiguous().numpy(), bracket, stretch or STRETCH, scratch)
+    if isinstance(values, np.ndarray) and may_run():
+        return _on_host(np.ascontiguousarray(values), bracket, stretch or STRETCH, scratch)
+    size = stretch or len(values)
+    return (_apart(values[first : first + size], bracket) for first in range(0, len(values), size))
 
 
-def _apart(values: Tensor, bracket: Bracket) -> Laid:
-    """What one stretch holds, by torch; from a device its counts come to the host together."""
+def copied(values: Block) -> np.ndarray:
+    """The values in memory of their own, on the host."""
+    return values.copy() if isinstance(values, np.ndarray) else values.cpu().numpy()
+
+
+def _apart(values: Block, bracket: Bracket) -> Laid:
+    """What one stretch holds, without a function made for it: on a device, and where none may be made."""
     least, largest = bracket.least, bracket.largest
     chosen = values[(values > least) & (values < largest)]
     truths = (values < least, values <= least, values < largest, values <= largest)
-    counts = torch.stack([truth.sum() for truth in truths]).tolist()
-    return chosen.cpu().numpy(), Counts(*[*counts, values.numel()])
+    return copied(chosen), Counts(*[*(int(truth.sum()) for truth in truths), len(values)])
 
 
-def _on_host(numbers: np.ndarray, bracket: Bracket, stretch: int, scratch: Scratch) -> Iterator[Laid]:
+def _on_host(numbers: np.ndarray, bracket: Bracket, stretch: int, scratch: HostScratch) -> Iterator[Laid]:
     look, counts = _function(numbers.dtype), np.zeros(COUNTS, dtype=np.int64)
-    inside = scratch.take("order inside", min(stretch, len(numbers)), _TORCH[numbers.dtype]).numpy()
+    inside = scratch.take("order inside", min(stretch, len(numbers)), numbers.dtype.type)
     for first in range(0, len(numbers), stretch):
         part = numbers[first : first + stretch]
-        look(len(part), part.ctypes.data, bracket.least, bracket.largest, counts.ctypes.data, inside.ctypes.data)
+        look(len(part), address(part), bracket.least, bracket.largest, address(counts), address(inside))
         found = Counts(*[*counts.tolist(), len(part)])
         yield inside[: max(0, found.below_largest - found.upto_least)].copy(), found
 

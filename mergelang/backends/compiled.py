@@ -4,30 +4,44 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-
-from mergelang.backends.block import UNITS, Binder, Bound
+from mergelang.backends.bound import UNITS, Bound, Registers
+from mergelang.backends.draws import DrawKey, key_of_draw
+from mergelang.backends.folds import Total
 from mergelang.backends.frame import Action, Frame
+from mergelang.backends.layout import Layout
 from mergelang.backends.loop_call import Code, Found
-from mergelang.backends.random import DrawKey, key_of_draw
-from mergelang.backends.registers import Layout, temps_of
 from mergelang.plan.loops import Part, Placed, kept_registers
-from mergelang.plan.model import Phase, Program
+from mergelang.plan.model import Phase, Program, Step
+
+if TYPE_CHECKING:
+    from mergelang.backends.frame import Block
 
 
 def bind_loops(program: Program, phase: Phase, parts: Sequence[Part], code: Mapping[str, Code]) -> Bound:
     """The phase's actions, in order; statistics see their registers at the end, when all of them lie in memory."""
-    binder = Binder(program.kinds, _layout(program, parts))
-    actions = list[Action]()
+    registers = Registers(program.kinds, _layout(program, parts))
+    actions, answered, kernels = list[Action](), set[int](), False
     for index, part in enumerate(parts):
         if isinstance(part, Placed):
-            actions.append(_run(binder, part, code[part.loop.name]))
+            actions.append(_run(registers, part, code[part.loop.name], _summed(phase, part)))
+            answered.update(number for number, _ in _summed(phase, part))
+        elif (moves := registers.moves(part)) is not None:
+            actions.append(moves)
         else:
-            actions += binder.step(index, part)
+            actions += _by_kernels(registers, index, part)
+            kernels = True
     blocks = [(number, fold) for number, fold in enumerate(phase.folds) if program.kinds[fold.source] != "scalar"]
-    actions += [binder.see(number, fold.source) for number, fold in blocks]
-    return Bound(tuple(actions), binder.layout)
+    actions += [registers.see(number, fold.source) for number, fold in blocks if number not in answered]
+    tensors = kernels or any(code[part.loop.name].of_tensors for part in parts if isinstance(part, Placed))
+    return Bound(tuple(actions), registers.layout, as_tensors=tensors)
+
+
+def _by_kernels(registers: Registers, index: int, step: Step) -> list[Action]:
+    from mergelang.backends.block import Binder
+
+    return Binder(registers.kinds, registers.layout).step(index, step)
 
 
 def _layout(program: Program, parts: Sequence[Part]) -> Layout:
@@ -37,23 +51,42 @@ def _layout(program: Program, parts: Sequence[Part]) -> Layout:
     for register in kept_registers(program, parts):
         kind = program.kinds[register]
         slots[register], counts[kind] = counts[kind], counts[kind] + 1
-    needs = [("", 0) if isinstance(part, Placed) else (program.kinds[part.out], temps_of(part.op)) for part in parts]
+    needs = [("", 0) if isinstance(part, Placed) else _temporaries(program, part) for part in parts]
     temps = tuple(tuple(range(counts[kind], counts[kind] + count)) for kind, count in needs)
     most = {kind: max(count for other, count in needs if other == kind) for kind, count in needs if count}
     return Layout(slots, temps, dict(counts + Counter(most)))
 
 
-def _run(binder: Binder, placed: Placed, code: Code) -> Action:
-    inputs = [binder.shaped(register) for register in placed.inputs]
-    outputs = [binder.shaped(register) for register in placed.outputs]
+def _temporaries(program: Program, step: Step) -> tuple[str, int]:
+    """The kind of the temporaries that a step needs, and how many."""
+    if step.out < 0 or program.kinds[step.out] == "scalar":
+        return "", 0
+    from mergelang.backends.registers import temps_of
+
+    return program.kinds[step.out], temps_of(step.op)
+
+
+def _summed(phase: Phase, placed: Placed) -> list[tuple[int, int]]:
+    """The statistics that the loop answers, each with the number of its total."""
+    folds = [(number, fold) for number, fold in enumerate(phase.folds) if fold.kind == "total"]
+    return [(number, placed.totals.index(fold.source)) for number, fold in folds if fold.source in placed.totals]
+
+
+def _run(registers: Registers, placed: Placed, code: Code, summed: Sequence[tuple[int, int]]) -> Action:
+    inputs = [registers.shaped(register) for register in placed.inputs]
+    outputs = [registers.shaped(register) for register in placed.outputs]
 
     def run(frame: Frame) -> None:
         leaves = [frame.bytes.weights(leaf) for leaf in placed.leaves]
         stores = [frame.bytes.memory(slot) for slot in placed.stores]
         made = [operand(frame) for operand in inputs], [operand(frame) for operand in outputs]
         numbers = [frame.numbers[register] for register in placed.numbers]
-        found = code(numbers, _keys(placed, frame), [*made[0], *leaves, *made[1], *stores], frame.shape)
+        blocks = [*made[0], *leaves, *made[1], *stores]
+        found = code(numbers, _keys(placed, frame), blocks, frame.shape, frame.grid.spots("block"))
         _tell(placed, frame, stores, found)
+        for number, sums in summed:
+            if isinstance(share := frame.shares[number], Total):
+                share.add(found.sums[sums])
 
     return run
 
@@ -65,7 +98,7 @@ def _keys(placed: Placed, frame: Frame) -> list[DrawKey]:
     return [key_of_draw(frame.seeds[draw.seed], frame.start, chance) for draw, chance in pairs]
 
 
-def _tell(placed: Placed, frame: Frame, stores: Sequence[Tensor], found: Found) -> None:
+def _tell(placed: Placed, frame: Frame, stores: Sequence[Block], found: Found) -> None:
     peaks = iter(found.peaks)
     for leaf in placed.peaks:
         frame.bytes.looked_at(leaf, next(peaks))

@@ -4,70 +4,76 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from mergelang.problem import Problem, nothing_at
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Lane(Protocol):
     """One worker's way to its device."""
 
-    device: torch.device
+    device: str
 
     @contextmanager
     def working(self) -> Iterator[None]:
         """Within, computations run in this lane; at the end they are complete and the host sees their results."""
 
-    def upload(self, raw: Tensor) -> Tensor:
+    def upload(self, raw: np.ndarray) -> Tensor:
         """The host's bytes where the device can compute with them."""
 
-    def download(self, raw: Tensor, out: Tensor) -> None:
+    def download(self, raw: Tensor, out: np.ndarray) -> None:
         """The device's bytes into host memory, complete at the end of `working`."""
 
 
 class CpuLane:
     """The lane in which host memory is the device's memory."""
 
-    device = torch.device("cpu")
+    device = "cpu"
 
     @contextmanager
     def working(self) -> Iterator[None]:
         yield
 
-    def upload(self, raw: Tensor) -> Tensor:
-        return raw
+    def upload(self, raw: np.ndarray) -> Tensor:
+        import torch
 
-    def download(self, raw: Tensor, out: Tensor) -> None:
-        out.copy_(raw)
+        return torch.from_numpy(raw)
+
+    def download(self, raw: Tensor, out: np.ndarray) -> None:
+        np.copyto(out, raw.numpy())
 
 
 class CudaLane:
     """Copies run on a stream of their own, so that one worker's transfer overlaps with another's computation."""
 
     def __init__(self, name: str) -> None:
-        self.device = torch.device(name)
-        self._copies = torch.cuda.Stream(self.device)
-        self._compute = torch.cuda.Stream(self.device)
+        import torch
+
+        self._torch, self.device = torch, name
+        self._copies = torch.cuda.Stream(torch.device(name))
+        self._compute = torch.cuda.Stream(torch.device(name))
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        with torch.cuda.stream(self._compute):
+        with self._torch.cuda.stream(self._compute):
             yield
             self._compute.synchronize()
 
-    def upload(self, raw: Tensor) -> Tensor:
-        with torch.cuda.stream(self._copies):
-            there = raw.to(self.device, non_blocking=True)
+    def upload(self, raw: np.ndarray) -> Tensor:
+        with self._torch.cuda.stream(self._copies):
+            there = self._torch.from_numpy(raw).to(self.device, non_blocking=True)
         self._compute.wait_stream(self._copies)
         # The allocator must not hand the memory out again before the computation has read it.
         there.record_stream(self._compute)
         return there
 
-    def download(self, raw: Tensor, out: Tensor) -> None:
-        out.copy_(raw, non_blocking=True)
+    def download(self, raw: Tensor, out: np.ndarray) -> None:
+        self._torch.from_numpy(out).copy_(raw, non_blocking=True)
 
 
 def lane_for(device: str) -> Lane:
@@ -80,6 +86,8 @@ def check_device(device: str) -> None:
     """Raises Problem `no-gpu` unless the device is there."""
     if device == "cpu":
         return
+    import torch
+
     kind, _, number = device.partition(":")
     present = torch.cuda.device_count() if kind == "cuda" and torch.cuda.is_available() else 0
     if int(number or 0) >= present:

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import math
 from array import array
-from typing import Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from mergelang.backends.scratch import Scratch
+from mergelang.backends.scratch import HostScratch
+from mergelang.backends.sums import chunk_sums
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Block = np.ndarray | Tensor  # on the host, or on a device
 
 
 class Streaming(Protocol):
     """What a statistic does with the blocks of its register; `chunk` is the number of values in a chunk."""
 
-    def see(self, block: Tensor, chunk: int, scratch: Scratch) -> None: ...
+    def see(self, block: Block, chunk: int, scratch: HostScratch) -> None: ...
 
     def settle(self) -> None:
         """Bring what lies on a device to the host; called once per piece, since each transfer waits for the device."""
@@ -26,12 +32,8 @@ class Streaming(Protocol):
     def join(self, other: Streaming) -> None: ...
 
 
-# Values that are added in their own precision: few enough that their sum is as exact as they are.
-STRETCH = 512
-
-
 class Total:
-    """The sum: stretches of a chunk in the values' precision, in float64 over these, exactly rounded over the chunks.
+    """The sum: of each chunk as `sums` says, exactly rounded over the chunks.
 
     That rounding depends on no order, so no block size, thread count or order of tensors changes a bit.
     """
@@ -40,12 +42,17 @@ class Total:
         self._sums = array("d")
         self._waiting: list[Tensor] = []
 
-    def see(self, block: Tensor, chunk: int, scratch: Scratch) -> None:
-        flat = block.reshape(-1)
-        whole = flat.numel() // chunk if chunk % STRETCH == 0 else 0
-        if whole:  # several chunks at once, since each call costs as much as some thousand additions
-            self._waiting.append(flat[: whole * chunk].view(-1, STRETCH).sum(1).view(whole, -1))
-        self._waiting += [_stretches(part) for part in flat[whole * chunk :].split(chunk) if part.numel()]
+    def see(self, block: Block, chunk: int, scratch: HostScratch) -> None:
+        if not isinstance(block, np.ndarray):
+            from mergelang.backends.device_sums import stretches
+
+            self._waiting += stretches(block, chunk)
+        elif block.size:
+            self.add(chunk_sums(block.reshape(-1), chunk))
+
+    def add(self, sums: Sequence[float]) -> None:
+        """The sums of chunks that somebody has seen."""
+        self._sums.extend(sums)
 
     def is_finite(self) -> bool:
         """False if a value that was seen is no finite number; also where their sum is too large."""
@@ -53,9 +60,9 @@ class Total:
 
     def settle(self) -> None:
         if self._waiting:
-            for width in {stretches.shape[1] for stretches in self._waiting}:
-                alike = torch.cat([stretches for stretches in self._waiting if stretches.shape[1] == width])
-                self._sums.extend(alike.sum(1, dtype=torch.float64).tolist())
+            from mergelang.backends.device_sums import totals
+
+            self._sums.extend(totals(self._waiting))
             self._waiting.clear()
 
     def join(self, other: Streaming) -> None:
@@ -71,13 +78,6 @@ class Total:
             return sum(self._sums)
 
 
-def _stretches(part: Tensor) -> Tensor:
-    """The sums of a chunk's stretches, in one row."""
-    whole = part.numel() // STRETCH * STRETCH
-    rest = part[whole:].sum().view(1, 1)
-    return torch.cat([part[:whole].view(-1, STRETCH).sum(1).view(1, -1), rest], dim=1) if whole else rest
-
-
 class Extreme:
     """The smallest value, or with sign -1 the largest."""
 
@@ -86,13 +86,16 @@ class Extreme:
         self._least = math.inf
         self._waiting: list[Tensor] = []
 
-    def see(self, block: Tensor, chunk: int, scratch: Scratch) -> None:
-        if block.numel():
+    def see(self, block: Block, chunk: int, scratch: HostScratch) -> None:
+        if isinstance(block, np.ndarray):
+            if block.size:
+                self._least = min(self._least, float(block.min() if self._sign > 0 else -block.max()))
+        elif block.numel():
             self._waiting.append(block.amin() if self._sign > 0 else block.amax().neg())
 
     def settle(self) -> None:
         if self._waiting:
-            self._least = min(self._least, *torch.stack(self._waiting).tolist())
+            self._least = min(self._least, *(float(one) for one in self._waiting))
             self._waiting.clear()
 
     def join(self, other: Streaming) -> None:

@@ -4,21 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol
 
 from mergelang.backends.folds import Streaming
-from mergelang.backends.scratch import Scratch
-from mergelang.backends.workspace import Views
+from mergelang.backends.workspace import Views, Workspace
 from mergelang.plan.grid import Grid
 from mergelang.plan.model import GapUnit
 
-Peak = float | Tensor  # a largest size, which may still lie on a device
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    Block = np.ndarray | Tensor  # an array on the host, or a tensor on any device
+    Peak = float | Tensor  # a largest size, which may still lie on a device
 
 
 class Bytes(Protocol):
     """Where a block's weights come from and go to."""
+
+    def weights(self, leaf: int) -> Block:
+        """The leaf's weights, flat: bytes, or a tensor of their own dtype."""
+
+    def memory(self, slot: int) -> Block:
+        """Memory for the store of that number, flat: bytes, or a tensor of its dtype."""
+
+    def filled(self, slot: int, memory: Block, peak: Peak) -> None:
+        """Take the store from that memory; `peak` is its largest size before it was rounded."""
+
+    def looked_at(self, leaf: int, peak: Peak) -> None:
+        """Hear of the largest size of the leaf's weights."""
+
+    def keep(self, mask: int, block: Block) -> None:
+        """Take `block`, of 0 and 1, as the task's mask of that number."""
+
+    def recall(self, mask: int, out: Block) -> None:
+        """Fill `out` with what was kept as that mask."""
+
+
+class Floats(Bytes, Protocol):
+    """The same for kernels, which take weights in the working precision."""
 
     def load(self, leaf: int, out: Tensor) -> None:
         """Fill `out` [rows, cols] with the leaf's weights."""
@@ -26,28 +50,11 @@ class Bytes(Protocol):
     def store(self, slot: int, block: Tensor) -> None:
         """Take `block` [rows, cols] as the task's store of that number."""
 
-    def weights(self, leaf: int) -> Tensor:
-        """The leaf's weights, flat and in their own dtype."""
-
-    def memory(self, slot: int) -> Tensor:
-        """Memory for the store of that number, flat and in its dtype."""
-
-    def filled(self, slot: int, memory: Tensor, peak: Peak) -> None:
-        """Take the store from that memory; `peak` is its largest size before it was rounded."""
-
-    def looked_at(self, leaf: int, peak: Peak) -> None:
-        """Hear of the largest size of the leaf's weights."""
-
-    def keep(self, mask: int, block: Tensor) -> None:
-        """Take `block`, of 0 and 1, as the task's mask of that number."""
-
-    def recall(self, mask: int, out: Tensor) -> None:
-        """Fill `out` with what was kept as that mask."""
-
 
 @dataclass(slots=True)
 class Frame:
-    """One block while its phase runs: the views of its registers, its scalars, and where it lies."""
+    """One block while its phase runs: the views of its registers, its scalars, and where it lies. Where no kernel of
+    torch's takes part, the views are arrays, and there are no `tensors`."""
 
     views: dict[tuple[str, int], Views]
     numbers: list[float]
@@ -56,11 +63,11 @@ class Frame:
     start: int  # the first weight's place within the tensor
     shape: tuple[int, int]  # rows and columns of the block
     bytes: Bytes
-    scratch: Scratch
+    workspace: Workspace
     grid: Grid
     shares: Sequence[Streaming | None]  # per fold what gathers it; None for a scalar one, or one found already
     gaps: dict[GapUnit, int | Tensor] = field(default_factory=dict)  # how often the blocks shown so far met each
 
 
 Action = Callable[[Frame], None]
-Operand = Callable[[Frame], Tensor]
+Operand = Callable[[Frame], "Tensor"]

@@ -7,8 +7,8 @@ from functools import cache
 
 from llvmlite import ir
 
+from mergelang.backends.ir_count import counted
 from mergelang.backends.ir_formulas import I1, I32, I64, PRECISIONS
-from mergelang.backends.ir_loop import counted
 
 NAME = "bracket"
 COUNTS = 4  # values below and up to its least end, and below and up to its largest

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from mergelang.backends.random import FIRST, SECOND
+from mergelang.backends.draws import FIRST, SECOND
 from mergelang.scalars import exponent_of
 
-I1, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 16, 32, 64))
+I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 HALF, FLOAT, DOUBLE = ir.HalfType(), ir.FloatType(), ir.DoubleType()
 PRECISIONS = {"F32": FLOAT, "F64": DOUBLE}
 # The bits of a number without its sign.

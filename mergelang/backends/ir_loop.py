@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from llvmlite import ir
 
-from mergelang.backends.ir_formulas import I32, I64, PRECISIONS, STORED, Arithmetic
+from mergelang.backends.ir_count import counted
+from mergelang.backends.ir_formulas import DOUBLE, I32, I64, PRECISIONS, STORED, Arithmetic
+from mergelang.backends.ir_total import Totals
 from mergelang.plan.loops import DRAWN, Loop
 from mergelang.plan.model import Step
 
@@ -18,7 +19,8 @@ _KEY = 3  # words of a draw's key
 
 def module_of(loop: Loop, fused: bool) -> str:
     """The text of a module with one function, of: the rows and columns of a block (of a flat loop all weights are
-    columns of one row), and where what `loop_call.Code` takes begins: numbers, keys, blocks, peaks and counts."""
+    columns of one row), the weights of a chunk, and where what `loop_call.Code` takes and finds begins: numbers, keys,
+    blocks, peaks, counts, and the sums of each total's chunks (float64)."""
     return str(_Writer(loop, fused).module())
 
 
@@ -34,6 +36,7 @@ class _Given:
     stores: list[ir.Value]
     peaks: ir.Value
     counts: ir.Value
+    sums: ir.Value
 
 
 @dataclass(slots=True)
@@ -51,14 +54,14 @@ class _Writer:
     def module(self) -> ir.Module:
         module = ir.Module(NAME)
         types = self._types()
-        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64, I64, *types]), NAME)
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64, I64, I64, *types]), NAME)
         function.attributes.add("nounwind")
-        for argument in function.args[2:]:
+        for argument in function.args[3:]:
             argument.add_attribute("noalias")
         self.at = ir.IRBuilder(function.append_basic_block())
         self.sums = Arithmetic(self.at, PRECISIONS[self.loop.precision], self.fused)
-        self._hand_out(list(function.args[2:]))
-        self._body(*function.args[:2])
+        self._hand_out(list(function.args[3:]))
+        self._body(*function.args[:3])
         self.at.ret_void()
         return module
 
@@ -67,7 +70,7 @@ class _Writer:
         types = [number, I32] + [number] * loop.inputs
         types += [STORED[dtype] for dtype in loop.leaves] + [number] * len(loop.outputs)
         types += [STORED[dtype] for dtype in loop.stores]
-        types += [self._word, I64]
+        types += [self._word, I64, DOUBLE]
         return [one.as_pointer() for one in types]
 
     @property
@@ -83,11 +86,12 @@ class _Writer:
 
         self.given = _Given(
             next(given), next(given), take(loop.inputs), take(len(loop.leaves)), take(len(loop.outputs)),
-            take(len(loop.stores)), next(given), next(given),
+            take(len(loop.stores)), next(given), next(given), next(given),
         )  # fmt: skip
 
-    def _body(self, rows: ir.Value, cols: ir.Value) -> None:
+    def _body(self, rows: ir.Value, cols: ir.Value, chunk: ir.Value) -> None:
         loop = self.loop
+        totals = Totals(self.at, self.sums.number, len(loop.totals)) if loop.totals else None
         self.values |= {place: self._read(self.given.numbers, I64(place)) for place in range(loop.numbers)}
         keys = [
             [self._read(self.given.keys, I64(_KEY * draw + word)) for word in range(_KEY)] for draw in range(loop.draws)
@@ -102,12 +106,15 @@ class _Writer:
                     self._step(step, keys, peaks, counts)
             self._put_outputs("row")
             start = self.at.mul(self.row, cols)
-            with counted(self.at, cols) as self.column:
+            every = counted(self.at, cols) if totals is None else totals.counted(cols, chunk, self.given.sums)
+            with every as self.column:
                 self.place = self.at.add(start, self.column)
                 self._take_inputs("block", "column")
                 for step in one_by_one:
                     self._step(step, keys, peaks, counts)
                 self._put_outputs("block", "column")
+                if totals is not None:
+                    totals.see([self.values[register] for register in loop.totals])
         self._write_down(self.given.peaks, peaks)
         self._write_down(self.given.counts, list(counts.values()))
 
@@ -179,20 +186,3 @@ class _Writer:
 
     def _spot(self, pointer: ir.Value, index: ir.Value) -> ir.Value:
         return self.at.gep(pointer, [index], inbounds=True)
-
-
-@contextmanager
-def counted(at: ir.IRBuilder, count: ir.Value) -> Iterator[ir.Value]:
-    """A loop over the numbers from 0 up to the count; the builder stands in its body, and behind it at the end."""
-    head, body, end = (at.function.append_basic_block() for _ in range(3))
-    before = at.block
-    at.branch(head)
-    at.position_at_end(head)
-    index = at.phi(I64)
-    index.add_incoming(I64(0), before)
-    at.cbranch(at.icmp_unsigned("<", index, count), body, end)
-    at.position_at_end(body)
-    yield index
-    index.add_incoming(at.add(index, I64(1)), at.block)
-    at.branch(head)
-    at.position_at_end(end)

@@ -17,17 +17,18 @@ import msgspec
 import torch
 
 from mergelang import __version__
-from mergelang.backends import formulas, loop_compiler, random
-from mergelang.backends.loop_call import Code, TensorCode, not_compiled
+from mergelang.backends import draws, formulas, loop_compiler, random
+from mergelang.backends.loop_call import Code, not_compiled
 from mergelang.backends.loop_code import LoopCode
 from mergelang.backends.loop_compiler import Job
+from mergelang.backends.tensor_code import TensorCode
 from mergelang.plan.loops import Loop
 from mergelang.resources import cache_folder
 
 
 def _key(loop: Loop) -> str:
     """The hash of the loop and of what turns it into code here."""
-    sources = [Path(module.__file__ or "").read_bytes() for module in (formulas, random, loop_compiler)]
+    sources = [Path(module.__file__ or "").read_bytes() for module in (draws, formulas, random, loop_compiler)]
     facts = [__version__, torch.__version__, _processor(loop.device)]
     parts = [loop.name.encode(), *sources, *(fact.encode() for fact in facts)]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()

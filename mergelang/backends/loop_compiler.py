@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mergelang.backends.formulas import apply, drawn
-from mergelang.backends.workspace import dtype_of
+from mergelang.backends.precision import dtype_of
 from mergelang.plan.grid import extent
 from mergelang.plan.loops import DRAWN, Loop
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import os
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 
 import llvmlite.binding as llvm
-import torch
 
 # Modules of which the code is kept: those of the recipes that one process is likely to run.
 KEPT = 512
@@ -55,7 +55,8 @@ def multiplies_and_adds() -> bool:
     """Whether the processor multiplies and adds with one rounding, and torch's kernels with it."""
     if llvm.get_default_triple().startswith(("aarch64", "arm64")):
         return True
-    return bool(llvm.get_host_cpu_features().get("fma")) and torch.backends.cpu.get_cpu_capability() != "DEFAULT"
+    features, plain = llvm.get_host_cpu_features(), os.environ.get("ATEN_CPU_CAPABILITY") == "default"
+    return bool(features.get("fma") and features.get("avx2")) and not plain
 
 
 def _object(text: str) -> bytes:

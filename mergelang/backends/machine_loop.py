@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-
+from mergelang.backends.draws import DrawKey
 from mergelang.backends.ir_loop import NAME, module_of
 from mergelang.backends.loop_call import Found, not_compiled
 from mergelang.backends.machine_code import C_NUMBERS, function_of, multiplies_and_adds
-from mergelang.backends.random import DrawKey
+from mergelang.backends.scratch import address
 from mergelang.plan.loops import Loop
+from mergelang.plan.model import Precision
+
+if TYPE_CHECKING:
+    from mergelang.backends.frame import Block
 
 
 def machine_loops(loops: Iterable[Loop]) -> dict[str, MachineLoop]:
@@ -25,21 +30,36 @@ def machine_loops(loops: Iterable[Loop]) -> dict[str, MachineLoop]:
 class MachineLoop:
     """A loop's code on blocks in the host's memory."""
 
+    of_tensors = False
+
     def __init__(self, loop: Loop) -> None:
         number = C_NUMBERS[loop.precision]
         self._numbers, self._keys = number * loop.numbers, ctypes.c_int32 * (3 * loop.draws)
         self._peaks, self._counts = number * loop.peak_count, ctypes.c_int64 * len(loop.gaps)
         blocks = loop.inputs + len(loop.leaves) + len(loop.outputs) + len(loop.stores)
-        types = [ctypes.c_int64] * 2 + [ctypes.c_void_p] * (blocks + 4)
+        types = [ctypes.c_int64] * 3 + [ctypes.c_void_p] * (blocks + 5)
         self._call = function_of(module_of(loop, multiplies_and_adds()), NAME, *types)
-        self._is_flat = loop.is_flat
+        self._is_flat, self._totals = loop.is_flat, len(loop.totals)
 
     def __call__(
-        self, numbers: Sequence[float], keys: Sequence[DrawKey], blocks: Sequence[Tensor], shape: tuple[int, int]
-    ) -> Found:
+        self, numbers: Sequence[float], keys: Sequence[DrawKey], blocks: Sequence[Block], shape: tuple[int, int],
+        chunk: int,
+    ) -> Found:  # fmt: skip
         rows, cols = (1, shape[0] * shape[1]) if self._is_flat else shape
         peaks, counts = self._peaks(), self._counts()
+        chunks = -(-cols // chunk) if self._totals else 0
+        sums = (ctypes.c_double * (chunks * self._totals))()
         words = self._keys(*(word for key in keys for word in key))
-        pointers = [block.data_ptr() for block in blocks]
-        self._call(rows, cols, self._numbers(*numbers), words, *pointers, peaks, counts)
-        return Found(list(peaks), list(counts))
+        pointers = [address(block) for block in blocks]
+        self._call(rows, cols, chunk, self._numbers(*numbers), words, *pointers, peaks, counts, sums)
+        found = [sums[first : first + chunks] for first in range(0, len(sums), chunks)] if chunks else []
+        return Found(list(peaks), list(counts), found)
+
+
+@cache
+def summing(precision: Precision) -> MachineLoop:
+    """The loop that takes values of this precision and does nothing but add them up."""
+    return MachineLoop(Loop(
+        kinds=("block",), numbers=0, inputs=1, steps=(), outputs=(), leaves=(), stores=(), peaks=(), gaps=(), draws=0,
+        totals=(0,), precision=precision, device="cpu",
+    ))  # fmt: skip

@@ -11,17 +11,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from operator import add
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from mergelang.backends.bracket import EVERYWHERE, Bracket, Counts, laid_out
-from mergelang.backends.cut import Ties
+from mergelang.backends.bracket import EVERYWHERE, Bracket, Counts, copied, laid_out
 from mergelang.backends.float_order import ascending, falling
 from mergelang.backends.folds import Streaming
-from mergelang.backends.scratch import Scratch
+from mergelang.backends.scratch import HostScratch
+from mergelang.backends.ties import Ties
 from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT
+
+if TYPE_CHECKING:
+    from mergelang.backends.frame import Block
 
 # Half the bracket's width in standard errors of the sample's rank. What falls outside costs another sweep, a wider
 # bracket a few more values to keep.
@@ -66,13 +68,13 @@ class Order:
         """There are so many values in what this round samples, beside those expected before."""
         self._expected += count
 
-    def see(self, block: Tensor, chunk: int, scratch: Scratch) -> None:
+    def see(self, block: Block, chunk: int, scratch: HostScratch) -> None:
         values = block.reshape(-1)
-        if not values.numel():
+        if not len(values):
             return
-        self._wide = values.dtype == torch.float64
+        self._wide = values.dtype.itemsize == 8
         if not self._found.sampled:
-            self._keep(values[:: self._stride].cpu().numpy().copy())
+            self._keep(copied(values[:: self._stride]))
             return
         for inside, counts in laid_out(values, self._found.bracket, chunk if self._ties else None, scratch):
             self._counts = _added(self._counts, counts)

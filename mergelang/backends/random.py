@@ -1,13 +1,7 @@
-"""Random masks from a counter: the draw for a weight depends on the seed and on the weight's place, on nothing else.
-
-The uniform number of place i is 24 bits of mix(low(i) + k0) in wrapping 32-bit arithmetic, where `mix` is Chris
-Wellons' lowbias32 with k1 added between its two halves. (k0, k1) are the halves of a 64-bit mix of the seed and of the
-high half of i. Whole numbers only, so every device and every cut into blocks gives the same bits.
-"""
+"""Random masks as tensors: see `draws` for what is drawn."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -15,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_WORD = 1 << 32
-_GOLDEN = 0x9E3779B97F4A7C15
-FIRST, SECOND = 0x7FEB352D, 0x846CA68B  # the factors of lowbias32
+from mergelang.backends.draws import FIRST, SECOND, WORD, below, keys, signed
+
 # So many words, twice, stay in a core's cache while the hash goes over them nine times.
 STRETCH = 1 << 16
 
@@ -53,27 +46,12 @@ def fill_uniform(out: Tensor, seed: int, start: int, words: Tensor, spare: Tenso
 
 def fill_chance(out: Tensor, seed: int, start: int, probability: float, words: Tensor, spare: Tensor) -> None:
     """1 where `uniform` is below `probability`, else 0, into `out`: compared as whole numbers, at half the cost."""
-    below = _below(probability)
-    if abs(below) == 1 << 23:
-        out.fill_(below > 0)
+    limit = below(probability)
+    if abs(limit) == 1 << 23:
+        out.fill_(limit > 0)
         return
     for part, hashes in _hashes(words, spare, seed, start, out.numel()):
-        torch.lt(hashes, below << 8, out=out[part])
-
-
-def _below(probability: float) -> int:
-    """The whole number below which the signed top 24 bits of a hash lie with this probability."""
-    return math.ceil(min(max(probability, 0.0), 1.0) * (1 << 24)) - (1 << 23)
-
-
-DrawKey = tuple[int, int, int]
-
-
-def key_of_draw(seed: int, start: int, probability: float = 0.0) -> DrawKey:
-    """What `hashed` must know to draw for the places from `start` on, and what `_below` the probability is."""
-    high, low = divmod(start, _WORD)
-    first, second = keys(seed, high)
-    return _signed(first + low), _signed(second), _below(probability)
+        torch.lt(hashes, limit << 8, out=out[part])
 
 
 def hashed(places: Tensor, key: Tensor) -> Tensor:
@@ -81,7 +59,7 @@ def hashed(places: Tensor, key: Tensor) -> Tensor:
     from 0 in int32, and no place may lie beyond the end of the 2**32 that the key was made for."""
     words = places + key[0]
     words = (words ^ _shifted(words, 16)) * FIRST + key[1]
-    words = (words ^ _shifted(words, 15)) * _signed(SECOND)
+    words = (words ^ _shifted(words, 15)) * signed(SECOND)
     return (words ^ _shifted(words, 16)) >> 8
 
 
@@ -100,35 +78,28 @@ def _hashes(words: Tensor, spare: Tensor, seed: int, start: int, count: int) -> 
     hash_ = _hash_on_cpu if words.device.type == "cpu" else _hash
     done, most = 0, words_at_once(count, words.device)
     while done < count:
-        high, low = divmod(start + done, _WORD)
-        part = slice(done, done + min(count - done, most, _WORD - low))
+        high, low = divmod(start + done, WORD)
+        part = slice(done, done + min(count - done, most, WORD - low))
         hashes = words[: part.stop - done]
         hash_(hashes, spare[: part.stop - done], keys(seed, high), low)
         yield part, hashes
         done = part.stop
 
 
-@lru_cache(maxsize=64)
-def keys(seed: int, high: int) -> tuple[int, int]:
-    """The two 32-bit keys of a seed and of the high half of the places."""
-    mixed = _mix64(_mix64(seed % 2**64) ^ (high * _GOLDEN % 2**64))
-    return mixed % _WORD, mixed // _WORD
-
-
 def _hash(words: Tensor, spare: Tensor, key: tuple[int, int], low: int) -> None:
     torch.arange(words.numel(), dtype=torch.int32, out=words)
-    words.add_(_signed(key[0] + low))
+    words.add_(signed(key[0] + low))
     _fold_down(words, spare, 16)
-    words.mul_(FIRST).add_(_signed(key[1]))
+    words.mul_(FIRST).add_(signed(key[1]))
     _fold_down(words, spare, 15)
-    words.mul_(_signed(SECOND))
+    words.mul_(signed(SECOND))
     _fold_down(words, spare, 16)
 
 
 def _hash_on_cpu(words: Tensor, spare: Tensor, key: tuple[int, int], low: int) -> None:
     """The same bits by numpy, whose unsigned numbers need no masks: four times as fast as torch."""
     x, y = words.numpy().view(np.uint32), spare.numpy().view(np.uint32)
-    np.add(_places(len(x)), np.uint32((key[0] + low) % _WORD), out=x)
+    np.add(_places(len(x)), np.uint32((key[0] + low) % WORD), out=x)
     np.bitwise_xor(x, np.right_shift(x, np.uint32(16), out=y), out=x)
     np.add(np.multiply(x, np.uint32(FIRST), out=x), np.uint32(key[1]), out=x)
     np.bitwise_xor(x, np.right_shift(x, np.uint32(15), out=y), out=x)
@@ -145,15 +116,3 @@ def _fold_down(words: Tensor, spare: Tensor, places: int) -> None:
     # Shifts of signed numbers drag the sign along; the mask makes them the unsigned shifts that the mixer needs.
     torch.bitwise_right_shift(words, places, out=spare)
     words.bitwise_xor_(spare.bitwise_and_((1 << (32 - places)) - 1))
-
-
-def _signed(word: int) -> int:
-    return (word + (1 << 31)) % _WORD - (1 << 31)
-
-
-def _mix64(x: int) -> int:
-    """Steele, Lea and Flood's splitmix64."""
-    x = (x + _GOLDEN) % 2**64
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EB % 2**64
-    return x ^ (x >> 31)

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mergelang.backends.fused import FUSED
 from mergelang.backends.kernels import KERNELS
+from mergelang.backends.layout import Layout
 from mergelang.plan.model import Phase, Step
 
 # The temporaries of steps that are made of several kernels.
 _TEMPS = {"anchored": 1}
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Per step: the slot of its result and those of its temporaries; per kind: how many slots there are."""
-
-    slots: dict[int, int]  # register -> slot within its kind
-    temps: tuple[tuple[int, ...], ...]
-    counts: dict[str, int]
 
 
 def temps_of(op: str) -> int:

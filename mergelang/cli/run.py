@@ -15,7 +15,7 @@ import click
 from mergelang.cli.faults import INTERRUPTED
 from mergelang.cli.planning import planning_options
 from mergelang.cli.recipes import SETTINGS, STDIN, Size
-from mergelang.cli.start import starting
+from mergelang.cli.start import load_for, starting
 
 if TYPE_CHECKING:
     from mergelang.plan.model import Plan
@@ -59,7 +59,8 @@ def run(
     try:
         with starting():
             plan = _plan(recipe, settings, given)
-            # Only now, since it takes torch: what is wrong with a recipe is told at once.
+            load_for(plan)
+            # Only now: what is wrong with a recipe is told at once.
             from mergelang.formats.shards import DEFAULT_SHARD_BYTES
             from mergelang.run.record import Asked
             from mergelang.run.targets import check_shards

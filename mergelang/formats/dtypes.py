@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
+
+from mergelang.formats.ranges import BOUNDS
 
 _NAMES = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16", "U32": "uint32", "I32": "int32",
@@ -21,12 +21,6 @@ TORCH_DTYPES: dict[str, torch.dtype] = {
 
 SAFETENSORS_DTYPES = {dtype: name for name, dtype in TORCH_DTYPES.items()}
 
-# The least magnitude that no longer rounds to a finite number: half a step above the largest one. It counts as
-# overflow itself except in F8_E4M3, whose largest number, 448, is even, so that the tie at 464 rounds down to it.
-_BOUNDS = {
-    "F8_E4M3": 464.0, "F8_E5M2": 61440.0, "F8_E4M3FNUZ": 248.0, "F8_E5M2FNUZ": 61440.0,
-    "F16": 65520.0, "BF16": float.fromhex("0x1.ffp127"), "F32": float.fromhex("0x1.ffffffp127"),
-}  # fmt: skip
 _EVEN_LARGEST = "F8_E4M3"
 # torch saves an infinity as 448 in F8_E4M3 and as NaN in the others here: both would be silent.
 _WITHOUT_INFINITY = frozenset(["F8_E4M3", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F8_E8M0"])
@@ -69,7 +63,7 @@ def overflowed(block: torch.Tensor, dtype: str) -> int:
         return 0
     if dtype == "F8_E8M0":
         return int(((block < _E8M0_LEAST) | (block > _E8M0_MOST)).sum())
-    bound = _BOUNDS[dtype]
+    bound = BOUNDS[dtype]
     low, high = (float(end) for end in torch.aminmax(block))
     # A NaN makes both ends NaN and the comparison false, which leads to the exact count.
     if -bound < low and high < bound:
@@ -77,11 +71,6 @@ def overflowed(block: torch.Tensor, dtype: str) -> int:
     size = block.abs()
     beyond = size > bound if dtype == _EVEN_LARGEST else size >= bound
     return int((beyond if dtype in _WITHOUT_INFINITY else beyond & torch.isfinite(block)).sum())
-
-
-def can_hold(size: float, dtype: str) -> bool:
-    """True if numbers up to this size become finite ones in `dtype`: BF16, F16, F32 or F64."""
-    return size < _BOUNDS.get(dtype, math.inf)
 
 
 def _to_odd(block: torch.Tensor) -> torch.Tensor:

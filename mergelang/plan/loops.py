@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from mergelang.plan.model import Data, Phase, Precision, Program, Step
+from mergelang.plan.model import Data, Fold, Phase, Precision, Program, Step
 from mergelang.scalars import exponent_of
 
 # Of these a weight's value depends on nothing but what stands at its own place.
@@ -38,8 +38,9 @@ class Loop(Data, frozen=True):
 
     The first registers are the numbers, the next the inputs, as other steps have made them. `chance` and `uniform` have
     an attr draw, which counts the draws; a chance that is a number is no argument of theirs. Results are the `outputs`,
-    the stores, and peaks: the largest size of each leaf in `peaks` and then of each store, which tells whether all
-    weights are finite and within range.
+    the stores, the sum of each chunk of the `totals`, which only a loop without rows and columns has, and peaks: the
+    largest size of each leaf in `peaks` and then of each store, which tells whether all weights are finite and within
+    range.
     """
 
     kinds: tuple[str, ...]
@@ -52,6 +53,7 @@ class Loop(Data, frozen=True):
     peaks: tuple[int, ...]
     gaps: tuple[int, ...]  # quotients of which the zero divisors are counted
     draws: int
+    totals: tuple[int, ...]
     precision: Precision
     device: str
 
@@ -92,6 +94,7 @@ class Placed:
     peaks: tuple[int, ...]
     draws: tuple[Draw, ...]
     gaps: tuple[tuple[int, str], ...]  # their numbers, and the kinds of the registers
+    totals: tuple[int, ...] = ()
 
 
 Part = Placed | Step
@@ -112,6 +115,7 @@ class Ends:
     lenient: bool = False
     draws: bool = True  # so few weights that their places fit 32 bits
     functions: bool = True  # loops may hold what is no instruction of a processor
+    totals: bool = False  # loops may add up what they work out
 
 
 def parts_of(program: Program, phase: Phase, ends: Ends) -> tuple[Part, ...]:
@@ -145,10 +149,11 @@ def most_kept(phase: Phase, kinds: Sequence[str]) -> Counter[str]:
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """What a loop is to find out beside what it makes: peaks of leaves, and zero divisors of quotients."""
+    """What a loop is to find out beside what it makes: peaks of leaves, zero divisors of quotients, and totals."""
 
     peaks: tuple[int, ...]
     gaps: tuple[int, ...]
+    totals: tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -171,9 +176,15 @@ class _Cutter:
         stores = [step for step in self.phase.steps if step.out < 0]
         within = [step for step in stores if self._in_loop(step)]
         after = [step for step in stores if not self._in_loop(step)]
-        folds = [fold.source for fold in self.phase.folds]
-        yield from self._loop([*folds, *(step.args[0] for step in after)], within)
+        in_memory = [fold.source for fold in self.phase.folds if not self._is_summed(fold)]
+        summed = [fold.source for fold in self.phase.folds if self._is_summed(fold)]
+        yield from self._loop([*in_memory, *(step.args[0] for step in after)], within, summed)
         yield from after
+
+    def _is_summed(self, fold: Fold) -> bool:
+        """Whether a loop may answer the fold, so that its register is never written down."""
+        is_new = self.program.kinds[fold.source] == "block" and fold.source not in self._kept
+        return self.ends.totals and fold.kind == "total" and is_new
 
     def _waits(self) -> dict[int, int]:
         """For how many turns of other steps each register has to wait."""
@@ -197,20 +208,29 @@ class _Cutter:
             return False
         return self.ends.functions or _is_instruction(step)
 
-    def _loop(self, wanted: Sequence[int], stores: Sequence[Step]) -> Iterator[Placed]:
-        """One loop that makes the wanted registers that are not there yet, and the stores; none for nothing."""
+    def _loop(self, wanted: Sequence[int], stores: Sequence[Step], totals: Sequence[int] = ()) -> Iterator[Placed]:
+        """One loop that makes the wanted registers that are not there yet, the stores and the totals; none for
+        nothing."""
         kinds = self.program.kinds
         outputs = tuple(dict.fromkeys(r for r in wanted if kinds[r] != "scalar" and r not in self._kept))
-        if not outputs and not stores:
+        if not outputs and not stores and not totals:
             return
-        steps = [*self._slice({*outputs, *(step.args[0] for step in stores)}), *stores]
+        steps = [*self._slice({*outputs, *totals, *(step.args[0] for step in stores)}), *stores]
+        if totals and not self._is_flat(steps):
+            yield from self._loop([*wanted, *totals], stores)
+            return
         leaves = tuple(dict.fromkeys(int(step.attrs["leaf"]) for step in steps if step.op == "load"))
         peaks = tuple(leaf for leaf in leaves if leaf in self.ends.checked - self._seen)
         self._seen.update(peaks)
         self._kept.update(outputs)
         gaps = tuple(step.out for step in steps if "gap" in step.attrs and step.out not in self._counted)
         self._counted.update(gaps)
-        yield _placed(self.program, steps, outputs, leaves, Looks(peaks, gaps), self.ends)
+        looks = Looks(peaks, gaps, tuple(dict.fromkeys(totals)))
+        yield _placed(self.program, steps, outputs, leaves, looks, self.ends)
+
+    def _is_flat(self, steps: Sequence[Step]) -> bool:
+        registers = {register for step in steps for register in (step.out, *step.args) if register >= 0}
+        return {self.program.kinds[register] for register in registers} <= {"block", "scalar"}
 
     def _slice(self, wanted: Set[int]) -> list[Step]:
         """The steps behind these registers, back to leaves, numbers and what lies in memory."""
@@ -246,12 +266,13 @@ def _placed(
         peaks=tuple(leaves.index(leaf) for leaf in looks.peaks),
         gaps=tuple(registers[register] for register in looks.gaps),
         draws=len(draws),
+        totals=tuple(registers[register] for register in looks.totals),
         precision=ends.precision,
         device=ends.device,
     )
     numbered = {step.out: int(step.attrs["gap"]) for step in steps if "gap" in step.attrs}
     gaps = tuple((numbered[register], program.kinds[register]) for register in looks.gaps)
-    return Placed(loop, numbers, inputs, outputs, leaves, stores, looks.peaks, draws, gaps)
+    return Placed(loop, numbers, inputs, outputs, leaves, stores, looks.peaks, draws, gaps, looks.totals)
 
 
 def _is_instruction(step: Step) -> bool:

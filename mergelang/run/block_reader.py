@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from mergelang.plan.footprint import stretch_of
 from mergelang.run.worker import Worker
@@ -21,14 +20,14 @@ class BlockReader:
         self._piece, self._host = piece, worker.host
         self._apart = piece.job.context.plan.budget.is_compiled
 
-    def fetch(self, leaf: int, start: int, stop: int) -> Tensor:
+    def fetch(self, leaf: int, start: int, stop: int) -> np.ndarray:
         """The leaf's bytes of weights `start` to `stop`. They are gone with the next fetch; of loops, with the leaf's
         next, since they take all of a block's weights at once."""
         job = self._piece.job
         found = job.task.leaves[leaf]
         first, count = stretch_of(found, start, stop)
         name = f"read {leaf}" if self._apart else "read"
-        raw = job.kept_part(leaf, first, count) if job.is_kept(leaf) else self._host.take(name, count, torch.uint8)
+        raw = job.kept_part(leaf, first, count) if job.is_kept(leaf) else self._host.take(name, count)
         if job.must_read(leaf):
             job.context.read(found, first, raw)
         return raw

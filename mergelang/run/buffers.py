@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import threading
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from mergelang.backends.scratch import fresh
 from mergelang.plan.footprint import rounded
 
 
 class Buffers:
-    """Lends flat uint8 tensors. Those given back are kept for the next while all together, `total`, are in the limit.
+    """Lends flat uint8 arrays. Those given back are kept for the next while all together, `total`, are in the limit.
 
     What is lent is not limited here: who borrows has reserved it.
     """
@@ -20,11 +20,11 @@ class Buffers:
     def __init__(self, limit: int, pinned: bool = False) -> None:
         self._limit = limit
         self._pinned = pinned
-        self._free: dict[int, list[Tensor]] = {}
+        self._free: dict[int, list[np.ndarray]] = {}
         self.total = 0
         self._lock = threading.Lock()
 
-    def take(self, count: int) -> Tensor:
+    def take(self, count: int) -> np.ndarray:
         """At least `count` bytes with whatever they last held."""
         size = rounded(count)
         with self._lock:
@@ -32,12 +32,12 @@ class Buffers:
                 return free.pop()
             self.total += size
             self._make_room()
-        return torch.empty(size, dtype=torch.uint8, pin_memory=self._pinned)
+        return _pinned(size) if self._pinned else fresh(size)
 
-    def give(self, buffer: Tensor) -> None:
-        """Take a lent tensor back."""
+    def give(self, buffer: np.ndarray) -> None:
+        """Take a lent array back."""
         with self._lock:
-            self._free.setdefault(buffer.numel(), []).append(buffer)
+            self._free.setdefault(len(buffer), []).append(buffer)
             self._make_room()
 
     def _make_room(self) -> None:
@@ -45,3 +45,11 @@ class Buffers:
             while free and self.total > self._limit:
                 free.pop()
                 self.total -= size
+
+
+def _pinned(size: int) -> np.ndarray:
+    """Memory from which a GPU takes bytes by itself."""
+    import torch
+
+    pinned: np.ndarray = torch.empty(size, dtype=torch.uint8, pin_memory=True).numpy()
+    return pinned

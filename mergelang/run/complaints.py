@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-
 from mergelang.catalog import DTYPE_BITS
-from mergelang.formats.dtypes import to_float
 from mergelang.formats.protocols import Source
 from mergelang.plan.model import Leaf, Plan, Store
 from mergelang.problem import Problem
@@ -16,6 +13,10 @@ _COUNTING_BLOCK = 1 << 20  # weights
 
 def not_finite(source: Source, leaf: Leaf, elements: int) -> Problem | None:
     """Problem `not-finite` for a tensor that holds NaN or infinity, else None. Reads the whole tensor to count them."""
+    import torch
+
+    from mergelang.formats.dtypes import to_float
+
     count, first, word = 0, -1, ""
     width = DTYPE_BITS[leaf.dtype] // 8
     for start in range(0, elements, _COUNTING_BLOCK):

@@ -1,4 +1,4 @@
-"""What every part of a run needs to know: the plan, bound to kernels, with its inputs and outputs open."""
+"""What every part of a run needs to know: the plan, ready to run, with its inputs and outputs open."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from torch import Tensor
+import numpy as np
 
-from mergelang.backends.block import Bound, bind
+from mergelang.backends.bound import Bound
 from mergelang.backends.device import is_pinned
-from mergelang.backends.workspace import dtype_of
 from mergelang.formats.protocols import Sink, Source
 from mergelang.plan.footprint import aligned, leaves_of, rounded
 from mergelang.plan.grid import task_grid
@@ -19,7 +18,7 @@ from mergelang.plan.memory import memory_of, register_bytes, usual_bytes, worker
 from mergelang.plan.model import GapUnit, Leaf, Phase, Plan, Program, Store, Task
 from mergelang.run.buffers import Buffers
 from mergelang.run.carried import carried
-from mergelang.run.compiling import compiled_phases, ends_of
+from mergelang.run.compiling import bound_phases, key_of
 from mergelang.run.gate import Gate
 from mergelang.run.statistics import ModelStatistics
 from mergelang.run.watch import Watcher
@@ -30,11 +29,10 @@ READ_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class BoundPhase:
-    """A phase with its kernels, the leaves that it loads, those that earlier phases read in full, those that it is the
-    first to read in full, and those whose weights show in what it computes if they are not finite."""
+    """A phase with the leaves that it loads, those that earlier phases read in full, those that it is the first to read
+    in full, and those whose weights show in what it computes if they are not finite."""
 
     phase: Phase
-    bound: Bound
     loads: tuple[int, ...]
     read_before: frozenset[int]
     first_whole: tuple[int, ...]
@@ -49,14 +47,14 @@ class BoundProgram:
 
 
 def bind_program(program: Program) -> BoundProgram:
-    """The program with every phase bound to kernels."""
+    """The program with what the run must know of every phase."""
     phases, whole = [], set[int]()
     for phase in program.phases:
         loads = tuple(sorted(leaves_of(phase)))
         stores = tuple(sorted({int(step.attrs["slot"]) for step in phase.steps if step.op == "store"}))
         first_whole = () if phase.sampled else tuple(leaf for leaf in loads if leaf not in whole)
         shown = frozenset(carried(phase))
-        phases.append(BoundPhase(phase, bind(program, phase), loads, frozenset(whole), first_whole, shown, stores))
+        phases.append(BoundPhase(phase, loads, frozenset(whole), first_whole, shown, stores))
         whole.update(first_whole)
     return BoundProgram(program, tuple(phases))
 
@@ -72,9 +70,9 @@ class Context:
         self.plan = plan
         self.sources = list(sources)
         self.sinks = list(sinks)
-        self.dtype = dtype_of(plan.precision)
         self.programs = [bind_program(program) for program in plan.programs]
-        self._compiled = compiled_phases(plan, self.programs)
+        self._bound = bound_phases(plan, self.programs)
+        self.takes_tensors = any(bound.as_tensors for bound in self._bound.values())
         self.statistics = ModelStatistics(plan.stages)
         memory = memory_of(plan)
         self.gate = Gate(memory.pieces)
@@ -93,11 +91,8 @@ class Context:
         return self._worker
 
     def bound(self, task: Task, phase: int) -> Bound:
-        """The phase of the task's program, bound to kernels, or to compiled loops where the plan asks for them."""
-        bound = self.programs[task.program].phases[phase]
-        if not self._compiled:
-            return bound.bound
-        return self._compiled.get((task.program, phase, ends_of(self.plan, task, bound)), bound.bound)
+        """The phase of the task's program, ready to run on it."""
+        return self._bound[key_of(self.plan, task, phase, self.programs[task.program].phases[phase])]
 
     def register_bytes(self, task: Task, phase: int) -> int:
         """What the blocks of a task take in the phase beside what every worker has."""
@@ -116,9 +111,9 @@ class Context:
         """Tell the input that so many of the leaf's bytes will be read next, from `start` on."""
         self.sources[leaf.input].announce(leaf.tensor, start, count)
 
-    def read(self, leaf: Leaf, start: int, raw: Tensor) -> None:
+    def read(self, leaf: Leaf, start: int, raw: np.ndarray) -> None:
         """Fill `raw` with the leaf's bytes from `start` on, counting them."""
-        view, source = raw.numpy().data, self.sources[leaf.input]
+        view, source = raw.data, self.sources[leaf.input]
         for first in range(0, len(view), READ_BYTES):
             self.check_stopped()
             part = view[first : first + READ_BYTES]
@@ -136,11 +131,11 @@ class Context:
         self._adapters_read.add(number)
         return checkpoint.files[0].size
 
-    def write(self, store: Store, start: int, raw: Tensor) -> None:
+    def write(self, store: Store, start: int, raw: np.ndarray) -> None:
         """Give the store's bytes from `start` on to its output, counting them."""
-        self.sinks[store.output].write(store.tensor, start, raw.numpy().data)
+        self.sinks[store.output].write(store.tensor, start, raw.data)
         with self._watching:
-            self._watch.wrote(raw.numel())
+            self._watch.wrote(len(raw))
 
     def task_done(self, key: str, gaps: Mapping[GapUnit, int] = MappingProxyType({})) -> None:
         """The tensor is through its stage, and has met these gaps so often."""

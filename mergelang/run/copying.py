@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from mergelang.catalog import DTYPE_BITS, FLOAT_DTYPES, stored_bytes
-from mergelang.formats.dtypes import to_float
+from mergelang.catalog import FLOAT_DTYPES, stored_bytes
+from mergelang.formats.finite import are_finite
 from mergelang.plan.memory import COPY_BYTES
 from mergelang.plan.model import Copy, Leaf
 from mergelang.run.complaints import buffers_differ, not_finite
@@ -47,7 +46,7 @@ class CopyPiece:
         self.nbytes = self._size * (1 + len(job.copy.same))
         _, self.memory = regions([self._size])
         self.order = (job.number, 0, start)
-        self._buffer: Tensor | None = None
+        self._buffer: np.ndarray | None = None
 
     def admission(self) -> int:
         return self.memory
@@ -63,22 +62,20 @@ class CopyPiece:
     def compute(self, worker: Worker) -> None:
         context, copy = self._job.context, self._job.copy
         first = self._read(copy.leaf, self._bytes())
-        self._check_finite(first, worker)
+        self._check_finite(first)
         for leaf in copy.same:
-            if not torch.equal(first, self._read(leaf, worker.host.take("compared", self._size, torch.uint8))):
+            if not np.array_equal(first, self._read(leaf, worker.host.take("compared", self._size))):
                 raise buffers_differ(context.sources, copy.leaf, leaf)
 
-    def _read(self, leaf: Leaf, raw: Tensor) -> Tensor:
+    def _read(self, leaf: Leaf, raw: np.ndarray) -> np.ndarray:
         self._job.context.read(leaf, self._start, raw)
         return raw
 
-    def _check_finite(self, raw: Tensor, worker: Worker) -> None:
+    def _check_finite(self, raw: np.ndarray) -> None:
         copy, context = self._job.copy, self._job.context
         if context.plan.allow_nonfinite or copy.leaf.dtype not in FLOAT_DTYPES:
             return
-        weights = worker.host.take("copied", raw.numel() * 8 // DTYPE_BITS[copy.leaf.dtype], context.dtype)
-        # The sum of finite weights is finite unless they are huge: the exact look comes only where it is not.
-        if not bool(torch.isfinite(to_float(raw, copy.leaf.dtype, weights).sum())):
+        if not are_finite(raw, copy.leaf.dtype):
             problem = not_finite(context.sources[copy.leaf.input], copy.leaf, math.prod(copy.shape))
             if problem is not None:
                 raise problem
@@ -99,6 +96,6 @@ class CopyPiece:
             self._job.context.buffers.give(self._buffer)
             self._buffer = None
 
-    def _bytes(self) -> Tensor:
+    def _bytes(self) -> np.ndarray:
         assert self._buffer is not None
         return self._buffer[: self._size]

@@ -6,14 +6,14 @@ import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from mergelang import scalars
-from mergelang.backends.block import Numbers, numbers_of
+from mergelang.backends.bound import Numbers
 from mergelang.backends.folds import Streaming
 from mergelang.backends.order import START, Found, Order
-from mergelang.backends.scratch import Scratch
+from mergelang.backends.precision import number_of
+from mergelang.backends.scratch import HostScratch
 from mergelang.plan.footprint import bytes_per_weight, kept_bytes, kept_leaves, leaf_bytes
 from mergelang.plan.grid import ONE_IN, SAMPLE, SAMPLED_WHOLE, extent, task_grid
 from mergelang.plan.model import Fold, GapUnit, Step, Task
@@ -40,8 +40,8 @@ class Job:
         self._waiting = 0
         self._gaps = TaskGaps()
         self._lock = threading.Lock()
-        self.numbers = Numbers([], [])
-        self._kept: Tensor | None = None
+        self.numbers = Numbers([], context.plan.precision)
+        self._kept: np.ndarray | None = None
         stay = kept_leaves(task, self.bound.program)
         masks = [self.grid.size] * self.bound.program.masks
         offsets, self._kept_bytes = regions([*(leaf_bytes(task, task.leaves[leaf]) for leaf in stay), *masks])
@@ -76,13 +76,13 @@ class Job:
         """True unless the leaf's bytes have stayed from an earlier phase, or from this one if it is repeated."""
         return not (self.is_kept(leaf) and (leaf in self._now.read_before or self._again is not None))
 
-    def kept_part(self, leaf: int, first: int, count: int) -> Tensor:
+    def kept_part(self, leaf: int, first: int, count: int) -> np.ndarray:
         """The memory for so many bytes of a kept leaf, from byte `first` of the tensor on."""
         assert self._kept is not None
         start = self._kept_offsets[leaf] + first
         return self._kept[start : start + count]
 
-    def mask_part(self, mask: int, start: int, stop: int) -> Tensor:
+    def mask_part(self, mask: int, start: int, stop: int) -> np.ndarray:
         """The memory for these weights of a mask that stays."""
         assert self._kept is not None
         first = self._mask_offsets[mask]
@@ -132,7 +132,7 @@ class Job:
         for fold, whole in zip(self._now.phase.folds, self._folds, strict=True):
             if isinstance(whole, Order):
                 whole.expect(self._values_of(self.bound.program.kinds[fold.source]))
-        self.numbers = numbers_of(self._floats, self.context.dtype)
+        self.numbers = Numbers(self._floats, self.context.plan.precision)
         pieces = self._cut()
         self._waiting = len(pieces)
         return pieces
@@ -220,8 +220,8 @@ class Job:
 
     def _see_scalar(self, fold: Fold, whole: Streaming, kinds: Sequence[str]) -> None:
         if kinds[fold.source] == "scalar":
-            dtype = self.context.dtype if fold.kind == "order" else torch.float64
-            whole.see(torch.tensor([self._floats[fold.source]], dtype=dtype), 1, Scratch())
+            kind = number_of(self.context.plan.precision if fold.kind == "order" else "F64")
+            whole.see(np.array([self._floats[fold.source]], dtype=kind), 1, HostScratch())
             whole.settle()
 
     def _answer(self, fold: Fold, whole: Streaming) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+import numpy as np
 
 from mergelang.plan.footprint import stretch_of
 from mergelang.run.worker import Worker
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mergelang.run.program_piece import ProgramPiece
 
 
@@ -27,7 +29,7 @@ class PieceReader:
         begin, _ = stretch_of(found, self._piece.start, self._piece.stop)
         return self._there[leaf][first - begin : first - begin + count]
 
-    def _read(self, leaf: int) -> Tensor:
+    def _read(self, leaf: int) -> np.ndarray:
         job = self._piece.job
         found = job.task.leaves[leaf]
         first, count = stretch_of(found, self._piece.start, self._piece.stop)

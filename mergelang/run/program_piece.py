@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from mergelang.backends.block import run_block
+from mergelang.backends.bound import run_block
 from mergelang.backends.folds import Streaming
 from mergelang.backends.frame import Frame
 from mergelang.plan.footprint import stretch_of
 from mergelang.plan.model import GapUnit
 from mergelang.run.complaints import not_decomposed
 from mergelang.run.context import regions
-from mergelang.run.piece_bytes import PieceBytes
+from mergelang.run.piece_bytes import PieceBytes, bytes_of
 from mergelang.run.worker import Worker
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mergelang.run.job import Job
 
 
@@ -47,7 +48,7 @@ class ProgramPiece:
         # What is written comes first, so that it starts on a page.
         self._offsets, self._size = regions([*stores, *(sizes[leaf] for leaf in self._staged)])
         self.memory = self._size + job.context.register_bytes(job.task, job.phase)
-        self._buffer: Tensor | None = None
+        self._buffer: np.ndarray | None = None
 
     def admission(self) -> int:
         return self.memory + self.job.unreserved_bytes()
@@ -68,7 +69,7 @@ class ProgramPiece:
         job = self.job
         gathered = _Gathered(job.start_folds(self.start))
         with worker.lane.working():
-            data = PieceBytes(self, worker)
+            data = bytes_of(self, worker)
             for start, stop in job.blocks(self.start, self.stop):
                 job.context.check_stopped()
                 self._block(worker, data, gathered, start, stop)
@@ -85,14 +86,17 @@ class ProgramPiece:
         job, bound = self.job, self.bound
         data.show(start, stop)
         shape = job.grid.shape(stop - start)
-        views = worker.workspace.views(bound.layout, *shape)
-        numbers = list(job.numbers.floats), list(job.numbers.tensors)
-        scratch, shares, gaps = worker.workspace.scratch, gathered.shares, gathered.gaps
+        views = worker.workspace.views(bound.layout, *shape, bound.as_tensors)
+        numbers = list(job.numbers.floats), list(job.numbers.tensors) if bound.as_tensors else []
+        shares, gaps = gathered.shares, gathered.gaps
+        frame = Frame(
+            views, *numbers, job.task.seeds, start, shape, data, worker.workspace, job.grid, shares, gaps
+        )  # fmt: skip
         try:
-            run_block(
-                bound, Frame(views, *numbers, job.task.seeds, start, shape, data, scratch, job.grid, shares, gaps)
-            )
-        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # torch has it, but does not list it
+            run_block(bound, frame)
+        except RuntimeError as fault:
+            if not _is_of_linear_algebra(fault):
+                raise
             raise not_decomposed(job.task.key) from None
 
     def write(self) -> None:
@@ -109,16 +113,22 @@ class ProgramPiece:
             self.job.context.buffers.give(self._buffer)
             self._buffer = None
 
-    def store_bytes(self, slot: int) -> Tensor:
+    def store_bytes(self, slot: int) -> np.ndarray:
         """The host memory for the piece's part of a store."""
         _, count = stretch_of(self.job.task.stores[slot], self.start, self.stop)
         return self._part(self.phase.stores.index(slot), count)
 
-    def staged_bytes(self, leaf: int) -> Tensor:
+    def staged_bytes(self, leaf: int) -> np.ndarray:
         """The host memory from which a device takes the piece's part of a leaf."""
         _, count = stretch_of(self.job.task.leaves[leaf], self.start, self.stop)
         return self._part(len(self.phase.stores) + self._staged.index(leaf), count)
 
-    def _part(self, region: int, count: int) -> Tensor:
+    def _part(self, region: int, count: int) -> np.ndarray:
         assert self._buffer is not None
         return self._buffer[self._offsets[region] : self._offsets[region] + count]
+
+
+def _is_of_linear_algebra(fault: RuntimeError) -> bool:
+    import torch
+
+    return isinstance(fault, torch.linalg.LinAlgError)  # type: ignore[attr-defined]  # torch has it, but does not list it

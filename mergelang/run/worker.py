@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-
 from mergelang.backends.device import lane_for
-from mergelang.backends.scratch import Scratch
+from mergelang.backends.scratch import HostScratch
 from mergelang.backends.workspace import Workspace
 from mergelang.run.context import Context
 
@@ -14,11 +12,15 @@ class Worker:
     """Made within its thread, and used by it alone. `host` is for bytes on their way to and from files."""
 
     def __init__(self, context: Context) -> None:
-        # The plan's threads are the only ones: torch's own would split sums in other places and fight for the cores.
-        torch.set_num_threads(1)
+        if context.takes_tensors:
+            import torch
+
+            # The plan's threads are the only ones: torch's own would split sums in other places and fight for the
+            # cores.
+            torch.set_num_threads(1)
         self.lane = lane_for(context.plan.budget.device)
-        self.workspace = Workspace(context.dtype, self.lane.device)
-        self.host = Scratch()
+        self.workspace = Workspace(context.plan.precision, self.lane.device)
+        self.host = HostScratch()
         self._usual = context.usual_worker()
 
     def tidy(self) -> None:

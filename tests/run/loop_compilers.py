@@ -9,8 +9,9 @@ import pytest
 
 import mergelang.run.compiling
 from mergelang.backends import loop_cache
-from mergelang.backends.loop_call import Code, TensorCode
+from mergelang.backends.loop_call import Code
 from mergelang.backends.loop_compiler import run_loop
+from mergelang.backends.tensor_code import TensorCode
 from mergelang.plan.loops import Loop
 from mergelang.plan.model import Budget
 
@@ -23,7 +24,7 @@ def interpreted(loops: Iterable[Loop], budget: Budget) -> dict[str, Code]:
 def without_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets runs that ask for compiled kernels take the loops as they are, cut as for a GPU."""
     monkeypatch.setattr(mergelang.run.compiling, "compiled", interpreted)
-    monkeypatch.setattr(mergelang.run.compiling, "_has_functions", lambda budget: True)
+    monkeypatch.setattr(mergelang.run.compiling, "_is_for_device", lambda budget: True)
 
 
 def by_inductor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,4 +32,4 @@ def by_inductor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         mergelang.run.compiling, "compiled", lambda loops, budget: loop_cache.compiled(loops, budget.threads)
     )
-    monkeypatch.setattr(mergelang.run.compiling, "_has_functions", lambda budget: True)
+    monkeypatch.setattr(mergelang.run.compiling, "_is_for_device", lambda budget: True)

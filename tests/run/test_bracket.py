@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mergelang.backends.bracket import Bracket, Counts, laid_out
-from mergelang.backends.scratch import Scratch
+from mergelang.backends.scratch import HostScratch
 
 few_numbers = st.sampled_from([-math.inf, -2.0, -0.0, 0.0, 1.0, 1.5, 2.0, 3.0, math.inf])
 values = st.lists(st.one_of(few_numbers, st.just(math.nan), st.floats(width=32)), min_size=1, max_size=60)
@@ -29,7 +29,7 @@ def test_each_stretch_is_laid_out_value_by_value(
 ) -> None:
     tensor, bracket = torch.tensor(items, dtype=dtype), Bracket(*ends)
     with patch("mergelang.backends.bracket.STRETCH", stretch):
-        found = list(laid_out(tensor, bracket, stretch if given_stretch else None, Scratch()))
+        found = list(laid_out(tensor.numpy(), bracket, stretch if given_stretch else None, HostScratch()))
     for part, (inside, counts) in zip(tensor.split(stretch), found, strict=True):
         assert (inside.tolist(), counts) == by_hand(part.tolist(), *ends)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from mergelang.backends.cut import upto_cut
 from mergelang.backends.folds import Extreme, Streaming, Total
 from mergelang.backends.order import START, Found, Order
-from mergelang.backends.scratch import Scratch
+from mergelang.backends.scratch import HostScratch
 from mergelang.plan.grid import ORDER_KEPT
 
 numbers = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -32,7 +32,7 @@ def parts(tensor: Tensor, at: list[int]) -> list[Tensor]:
 
 def gathered(fold: Streaming, pieces: list[Tensor]) -> Streaming:
     for piece in pieces:
-        fold.see(piece, 1, Scratch())
+        fold.see(piece.numpy(), 1, HostScratch())
     fold.settle()
     return fold
 
@@ -107,7 +107,7 @@ def test_a_total_is_the_same_however_chunks_are_put_in_blocks(chunk: int) -> Non
     for chunks in (1, 2, 3, 6):
         fold = Total()
         for block in tensor.split(chunks * chunk):
-            fold.see(block, chunk, Scratch())
+            fold.see(block.numpy(), chunk, HostScratch())
         found.add(fold.answer())
     assert len(found) == 1
 
@@ -118,7 +118,7 @@ def test_a_total_is_as_exact_as_its_values(dtype: torch.dtype, error: float, cou
     tensor = torch.rand(count, generator=torch.Generator().manual_seed(1), dtype=dtype)
     exact = math.fsum(tensor.tolist())
     fold = Total()
-    fold.see(tensor, 1 << 16, Scratch())
+    fold.see(tensor.numpy(), 1 << 16, HostScratch())
     assert abs(fold.answer() - exact) <= error * exact
     if dtype == torch.float32 and count > 512:
         assert abs(float(np.cumsum(tensor.numpy())[-1]) - exact) > error * exact  # float32 alone would be seen here
@@ -144,7 +144,7 @@ def test_the_values_up_to_a_cut_are_the_first_of_a_stable_sort(
             fold = Order(found, stride, at=0)
             for start, piece in reversed(chunks) if turn else chunks:
                 part = Order(found, stride, at=start)
-                part.see(piece, chunk, Scratch())
+                part.see(piece.numpy(), chunk, HostScratch())
                 fold.join(part)
             found = fold.narrow(rank)
     chosen = torch.empty_like(tensor)

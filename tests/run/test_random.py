@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mergelang.backends.random import chance, keys, uniform
+from mergelang.backends.draws import keys
+from mergelang.backends.random import chance, uniform
 
 COUNT = 1 << 18
 SEEDS = [0, 1, 2, 2**32, 2**63 + 5, 2**64 - 1]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mergelang.backends.order import Found, Order
-from mergelang.backends.scratch import Scratch
+from mergelang.backends.scratch import HostScratch
 from mergelang.plan.grid import MOST_ONE_IN, MOST_STRETCHES, ONE_IN, SAMPLED_WHOLE, grid_of
 
 # Of Llamas of 1 to 70 billion weights.
@@ -60,7 +60,7 @@ def test_a_bracket_is_narrow_and_holds_the_answer_where_tensors_differ(spread: f
         for tensor in tensors:
             share = Order(Found(), stride=20)
             for stretch in tensor.split(4000):
-                share.see(stretch, 4000, Scratch())
+                share.see(stretch.numpy(), 4000, HostScratch())
             share.expect(len(tensor))
             sample.join(share)
         bracket = sample.narrow(place).bracket
