@@ -101,5 +101,7 @@ class Kernel:
             views = self._workspace.views(self._bound.layout, *shape, self._bound.as_tensors)
             numbers = list(self._numbers.floats), list(self._numbers.tensors)
             workspace, shares = self._workspace, [None] * self._folds
-            frame = Frame(views, *numbers, self._seeds, start, shape, self._bytes, workspace, self._grid, shares)
+            frame = Frame(
+                views, *numbers, self._seeds, start, shape[1:], shape, self._bytes, workspace, self._grid, shares
+            )
             run_block(self._bound, frame)

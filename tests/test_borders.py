@@ -21,6 +21,8 @@ DOORS = {
     "llvmlite": (
         "mergelang.backends.ir_formulas",
         "mergelang.backends.ir_loop",
+        "mergelang.backends.ir_count",
+        "mergelang.backends.ir_total",
         "mergelang.backends.ir_bracket",
         "mergelang.backends.machine_code",
     ),

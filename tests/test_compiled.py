@@ -8,7 +8,10 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from safetensors.torch import save_file
 from test_plan_promise import LETS, measure
 
 import mergelang as ml
+from mergelang.backends.machine_code import multiplies_and_adds
 from mergelang.cli import mergelang
 from mergelang.plan.build import Request
 from mergelang.plan.model import Budget, Plan, Step
@@ -177,3 +181,14 @@ def test_where_no_memory_may_be_run_a_run_says_so(
     assert (caught.value.slug, caught.value.fix) == ("kernels-not-compiled", "--kernels eager")
     assert "executable memory" in caught.value.message
     assert not (tmp_path / "out").exists()
+
+
+def test_whether_kernels_multiply_and_add_at_once_is_known_without_torch() -> None:
+    assert multiplies_and_adds() == (torch.backends.cpu.get_cpu_capability() != "DEFAULT")
+    text = (
+        "import torch\nfrom mergelang.backends.machine_code import multiplies_and_adds\n"
+        "print(torch.backends.cpu.get_cpu_capability(), multiplies_and_adds())"
+    )
+    plain = {**os.environ, "ATEN_CPU_CAPABILITY": "default"}
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, env=plain)
+    assert done.stdout.split() == ["DEFAULT", "False"]

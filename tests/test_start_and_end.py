@@ -56,22 +56,39 @@ def test_a_run_tells_what_is_wrong_with_a_recipe_before_it_imports_torch() -> No
     assert "torch" not in imported("run", "missing.merge", "-o", "merged")
 
 
+@pytest.mark.parametrize("merge", [
+    "average([a, base])", "base + 0.5 * (a - base)", "base + ties([a - base, b - base])",
+    "base + dare_ties(p = 30%, [a - base, b - base])", "base + model_stock([a - base, b - base])",
+])  # fmt: skip
+def test_a_run_of_loops_waits_for_no_torch(merge: str, tmp_path: Path) -> None:
+    lets = "".join(f'let {name} = checkpoint("{name}")\n' for name in ("base", "a", "b"))
+    Path("loops.merge").write_text(f"{lets}merge {merge}\n")
+    assert "torch" not in imported("run", "loops.merge", "-o", str(tmp_path / "out"))
+    assert (tmp_path / "out" / "model.safetensors").exists()
+    assert "torch" in imported("run", "loops.merge", "-o", str(tmp_path / "eager"), "--kernels", "eager")
+
+
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system does not list what a process has loaded")
 def test_torch_is_loaded_before_it_is_imported() -> None:
-    """The library that a thread has loaded is the one that the import takes."""
+    """The library that a thread has loaded is the one that the import takes; of a plan that loops compute, none is."""
     text = (
-        "import sys, threading\nfrom pathlib import Path\nfrom mergelang.cli.start import starting\n"
+        "import sys, threading\nfrom pathlib import Path\nimport mergelang as ml\n"
+        "from mergelang.cli.start import load_for\n"
+        "from mergelang.plan.build import Request\nfrom mergelang.plan.model import Budget\n"
         "def loaded(): return {line.split()[-1] for line in Path('/proc/self/maps').open() if 'libtorch_cpu' in line}\n"
-        "with starting():\n"
-        "    for thread in threading.enumerate()[1:]: thread.join()\n"
-        "    before = loaded()\n"
-        "    print(len(before), 'torch' in sys.modules)\n"
-        "    import torch\n"
+        "def plan(kernels): return ml.compile(Path('r.merge')).plan(Request(budget=Budget(kernels=kernels)))\n"
+        "load_for(plan('compiled'))\n"
+        "print(len(threading.enumerate()))\n"
+        "load_for(plan('eager'))\n"
+        "for thread in threading.enumerate()[1:]: thread.join()\n"
+        "before = loaded()\n"
+        "print(len(before), 'torch' in sys.modules)\n"
+        "import torch\n"
         "print(loaded() == before, torch.ones(2).sum().item())"
     )
     here = {"PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=here)
-    assert (done.stdout, done.stderr) == ("1 False\nTrue 2.0\n", "")
+    assert (done.stdout, done.stderr) == ("1\n1 False\nTrue 2.0\n", "")
 
 
 @pytest.mark.parametrize("collects", [True, False])

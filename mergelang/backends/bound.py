@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from mergelang.plan.model import Step
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mergelang.backends.folds import Block
+    from mergelang.backends.scratch import Block
 
 # What one value of a register stands for; where there are matrices, registers have shapes instead of kinds.
 UNITS = {"block": "weights", "row": "rows", "column": "columns"}
@@ -80,9 +80,11 @@ class Registers:
         source, kind = self.shaped(register), self.kind(register)
 
         def run(frame: Frame) -> None:
-            share = frame.shares[fold]
-            if share is not None:
-                share.see(_on_host(source(frame)), frame.grid.spots(kind), frame.workspace.host)
+            share, block = frame.shares[fold], source(frame)
+            if share is None:
+                return
+            for part in [block] if len(frame.lengths) == 1 else _cut(block, frame.lengths):
+                share.see(_on_host(part), frame.grid.spots(kind), frame.workspace.host)
 
         return run
 
@@ -92,6 +94,14 @@ class Registers:
             return lambda frame: frame.tensors[register]
         key = (self.kind(register), self.layout.slots[register])
         return lambda frame: frame.views[key].shaped
+
+
+def _cut(block: Block, lengths: Sequence[int]) -> Iterator[Block]:
+    """The block's stretches."""
+    flat, start = block.reshape(-1), 0
+    for length in lengths:
+        yield flat[start : start + length]
+        start += length
 
 
 def _on_host(block: Block) -> Block:

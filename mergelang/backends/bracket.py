@@ -16,7 +16,7 @@ from mergelang.backends.machine_code import C_NUMBERS, function_of, may_run
 from mergelang.backends.scratch import HostScratch, address
 
 if TYPE_CHECKING:
-    from mergelang.backends.frame import Block
+    from mergelang.backends.scratch import Block
 
 # Values that are looked at in one call, so that there is memory for so many inside a bracket.
 STRETCH = 1 << 18

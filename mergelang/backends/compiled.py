@@ -16,7 +16,7 @@ from mergelang.plan.loops import Part, Placed, kept_registers
 from mergelang.plan.model import Phase, Program, Step
 
 if TYPE_CHECKING:
-    from mergelang.backends.frame import Block
+    from mergelang.backends.scratch import Block
 
 
 def bind_loops(program: Program, phase: Phase, parts: Sequence[Part], code: Mapping[str, Code]) -> Bound:

@@ -18,7 +18,7 @@ from mergelang.backends.sums import chunk_sums
 if TYPE_CHECKING:
     from torch import Tensor
 
-    Block = np.ndarray | Tensor  # on the host, or on a device
+    from mergelang.backends.scratch import Block
 
 
 class Streaming(Protocol):

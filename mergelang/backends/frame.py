@@ -12,10 +12,10 @@ from mergelang.plan.grid import Grid
 from mergelang.plan.model import GapUnit
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
-    Block = np.ndarray | Tensor  # an array on the host, or a tensor on any device
+    from mergelang.backends.scratch import Block
+
     Peak = float | Tensor  # a largest size, which may still lie on a device
 
 
@@ -61,6 +61,7 @@ class Frame:
     tensors: list[Tensor]  # the numbers as 0-d tensors
     seeds: Sequence[int]
     start: int  # the first weight's place within the tensor
+    lengths: Sequence[int]  # of its stretches, which are several in a sample where no place counts
     shape: tuple[int, int]  # rows and columns of the block
     bytes: Bytes
     workspace: Workspace

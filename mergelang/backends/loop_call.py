@@ -11,7 +11,8 @@ from mergelang.problem import Problem, nothing_at
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mergelang.backends.frame import Block, Peak
+    from mergelang.backends.frame import Peak
+    from mergelang.backends.scratch import Block
 
 
 def not_compiled(why: str) -> Problem:

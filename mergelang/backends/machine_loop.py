@@ -16,7 +16,7 @@ from mergelang.plan.loops import Loop
 from mergelang.plan.model import Precision
 
 if TYPE_CHECKING:
-    from mergelang.backends.frame import Block
+    from mergelang.backends.scratch import Block
 
 
 def machine_loops(loops: Iterable[Loop]) -> dict[str, MachineLoop]:

@@ -23,7 +23,7 @@ from mergelang.backends.ties import Ties
 from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT
 
 if TYPE_CHECKING:
-    from mergelang.backends.frame import Block
+    from mergelang.backends.scratch import Block
 
 # Half the bracket's width in standard errors of the sample's rank. What falls outside costs another sweep, a wider
 # bracket a few more values to keep.

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    Block = np.ndarray | Tensor  # an array on the host, or a tensor on any device
+
 
 # The widest vectors that processors load at once begin on such an address.
 _ALIGNED = 64

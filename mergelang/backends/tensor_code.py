@@ -14,7 +14,7 @@ from mergelang.backends.precision import dtype_of
 from mergelang.plan.loops import Loop
 
 if TYPE_CHECKING:
-    from mergelang.backends.frame import Block
+    from mergelang.backends.scratch import Block
 
 
 class TensorCode:

@@ -77,6 +77,10 @@ class Grid:
         """How many weights such a sample looks at."""
         return sum(stop - start for start, stop in self.stretches(one_in))
 
+    def gathered(self, weights: int) -> Grid:
+        """So many weights of a sample, in one row, as if they lay side by side: its chunks are the units."""
+        return Grid(1, weights, self.unit)
+
     def shape(self, weights: int) -> tuple[int, int]:
         """Rows and columns of a block of this many weights."""
         return (1, weights) if self.rows == 1 else (weights // max(1, self.cols), self.cols)

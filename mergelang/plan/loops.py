@@ -123,6 +123,13 @@ def parts_of(program: Program, phase: Phase, ends: Ends) -> tuple[Part, ...]:
     return tuple(_Cutter(program, phase, ends).parts())
 
 
+def is_placeless(program: Program, phase: Phase) -> bool:
+    """True if all that the phase works out of weights is worked out weight by weight, wherever these stand."""
+    of_weights = [step for step in phase.steps if step.out < 0 or program.kinds[step.out] != "scalar"]
+    kinds = {program.kinds[register] for step in of_weights for register in (step.out, *step.args) if register >= 0}
+    return kinds <= {"block", "scalar"} and all(step.op in ELEMENTWISE | {"load"} for step in of_weights)
+
+
 def may_be_in_loop(step: Step) -> bool:
     """True for steps that a loop on the CPU holds, whatever the dtypes."""
     return step.op in ("load", "store") or step.op in DRAWN or (step.op in ELEMENTWISE and _is_instruction(step))

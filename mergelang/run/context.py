@@ -14,6 +14,7 @@ from mergelang.backends.device import is_pinned
 from mergelang.formats.protocols import Sink, Source
 from mergelang.plan.footprint import aligned, leaves_of, rounded
 from mergelang.plan.grid import task_grid
+from mergelang.plan.loops import is_placeless
 from mergelang.plan.memory import memory_of, register_bytes, usual_bytes, worker_bytes
 from mergelang.plan.model import GapUnit, Leaf, Phase, Plan, Program, Store, Task
 from mergelang.run.buffers import Buffers
@@ -30,7 +31,8 @@ READ_BYTES = 16 << 20
 @dataclass(frozen=True, slots=True)
 class BoundPhase:
     """A phase with the leaves that it loads, those that earlier phases read in full, those that it is the first to read
-    in full, and those whose weights show in what it computes if they are not finite."""
+    in full, and those whose weights show in what it computes if they are not finite; `is_placeless` says that what it
+    computes does not depend on where a weight stands."""
 
     phase: Phase
     loads: tuple[int, ...]
@@ -38,6 +40,7 @@ class BoundPhase:
     first_whole: tuple[int, ...]
     carried: frozenset[int]
     stores: tuple[int, ...]
+    is_placeless: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,9 @@ def bind_program(program: Program) -> BoundProgram:
         stores = tuple(sorted({int(step.attrs["slot"]) for step in phase.steps if step.op == "store"}))
         first_whole = () if phase.sampled else tuple(leaf for leaf in loads if leaf not in whole)
         shown = frozenset(carried(phase))
-        phases.append(BoundPhase(phase, loads, frozenset(whole), first_whole, shown, stores))
+        phases.append(
+            BoundPhase(phase, loads, frozenset(whole), first_whole, shown, stores, is_placeless(program, phase))
+        )
         whole.update(first_whole)
     return BoundProgram(program, tuple(phases))
 

@@ -22,6 +22,9 @@ from mergelang.run.gaps import TaskGaps
 from mergelang.run.program_piece import ProgramPiece
 from mergelang.run.statistics import answer, start_fold
 
+# Totals are taken unit by unit where stretches are gathered, which is worth it for units of so many weights.
+LEAST_UNIT = 512
+
 
 class Job:
     """One task of a stage. Its pieces' statistics are joined here; the last piece of a phase opens the next."""
@@ -171,10 +174,21 @@ class Job:
             if start <= first and end <= stop
         ]
 
-    def blocks(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
-        """The stretches to compute of a piece, in blocks."""
-        for first, end in self.stretches(start, stop):
-            yield from self.grid.blocks(first, end, self.context.plan.budget.block)
+    def blocks(self, start: int, stop: int) -> Iterator[Sequence[tuple[int, int]]]:
+        """The stretches to compute of a piece, in blocks: most are one stretch, a sample's are several at once."""
+        block, stretches = self.context.plan.budget.block, self.stretches(start, stop)
+        longest = max((end - first for first, end in stretches), default=0)
+        together = block // max(1, longest) if self._gathers_stretches() else 0
+        if together > 1:
+            yield from (stretches[first : first + together] for first in range(0, len(stretches), together))
+            return
+        for first, end in stretches:
+            yield from ([one] for one in self.grid.blocks(first, end, block))
+
+    def _gathers_stretches(self) -> bool:
+        """Whether a block may hold stretches from all over the tensor: those of a sample, where no place counts."""
+        is_worth_it = self.grid.unit >= LEAST_UNIT
+        return self._now.is_placeless and bool(self._now.phase.sampled) and is_worth_it and not self.context.is_staged
 
     def _close_phase(self) -> Sequence[ProgramPiece]:
         self._answer_phase()

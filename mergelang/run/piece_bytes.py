@@ -16,7 +16,8 @@ from mergelang.run.complaints import not_finite, overflow
 from mergelang.run.worker import Worker
 
 if TYPE_CHECKING:
-    from mergelang.backends.frame import Block, Peak
+    from mergelang.backends.frame import Peak
+    from mergelang.backends.scratch import Block
     from mergelang.run.piece_reader import PieceReader
     from mergelang.run.program_piece import ProgramPiece
 
@@ -45,16 +46,16 @@ class PieceBytes:
         self._overflowed: set[int] = set()
         self._peaks: list[tuple[int, Peak]] = []  # of what is rounded already, by its store
         self._shown: dict[int, Block] = {}  # the block's weights that loops have taken
-        self._start = self._stop = 0
+        self._stretches: Sequence[tuple[int, int]] = ()
 
-    def show(self, start: int, stop: int) -> None:
-        """The next block: weights `start` to `stop` of the tensor."""
-        self._start, self._stop = start, stop
+    def show(self, stretches: Sequence[tuple[int, int]]) -> None:
+        """The next block: these stretches of the tensor's weights. Only of one can anything be stored or kept."""
+        self._stretches = stretches
         self._shown.clear()
 
     def weights(self, leaf: int) -> Block:
         if leaf not in self._shown:  # several loops of a block may take it, and it is read once
-            self._shown[leaf] = self._reader.fetch(leaf, self._start, self._stop)
+            self._shown[leaf] = self._reader.fetch(leaf, self._stretches)
         return self._shown[leaf]
 
     def memory(self, slot: int) -> Block:
@@ -96,13 +97,15 @@ class PieceBytes:
     def _room(self, slot: int) -> np.ndarray:
         """The memory for the block's part of a store."""
         store = self._piece.job.task.stores[slot]
-        first, count = stretch_of(store, self._start, self._stop)
+        ((start, stop),) = self._stretches
+        first, count = stretch_of(store, start, stop)
         begin, _ = stretch_of(store, self._piece.start, self._piece.stop)
         return self._piece.store_bytes(slot)[first - begin : first - begin + count]
 
     def _mask(self, mask: int) -> np.ndarray:
         """The memory for the block's part of a mask."""
-        return self._piece.job.mask_part(mask, self._start, self._stop)
+        ((start, stop),) = self._stretches
+        return self._piece.job.mask_part(mask, start, stop)
 
     def _beyond(self) -> set[int]:
         """The stores of which a peak cannot be saved in their dtype."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,8 +23,9 @@ class PieceReader:
         self._piece = piece
         self._there = {leaf: worker.lane.upload(self._read(leaf)) for leaf in piece.phase.loads}
 
-    def fetch(self, leaf: int, start: int, stop: int) -> Tensor:
-        """The leaf's bytes of weights `start` to `stop`, on the device."""
+    def fetch(self, leaf: int, stretches: Sequence[tuple[int, int]]) -> Tensor:
+        """The leaf's bytes of the one stretch of weights, on the device."""
+        ((start, stop),) = stretches
         found = self._piece.job.task.leaves[leaf]
         first, count = stretch_of(found, start, stop)
         begin, _ = stretch_of(found, self._piece.start, self._piece.stop)

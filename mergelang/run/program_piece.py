@@ -70,9 +70,9 @@ class ProgramPiece:
         gathered = _Gathered(job.start_folds(self.start))
         with worker.lane.working():
             data = bytes_of(self, worker)
-            for start, stop in job.blocks(self.start, self.stop):
+            for stretches in job.blocks(self.start, self.stop):
                 job.context.check_stopped()
-                self._block(worker, data, gathered, start, stop)
+                self._block(worker, data, gathered, stretches)
             for share in gathered.shares:
                 if share is not None:
                     share.settle()
@@ -82,15 +82,19 @@ class ProgramPiece:
         if gathered.shares or gaps:
             job.join(gathered.shares, gaps)
 
-    def _block(self, worker: Worker, data: PieceBytes, gathered: _Gathered, start: int, stop: int) -> None:
+    def _block(
+        self, worker: Worker, data: PieceBytes, gathered: _Gathered, stretches: Sequence[tuple[int, int]]
+    ) -> None:
         job, bound = self.job, self.bound
-        data.show(start, stop)
-        shape = job.grid.shape(stop - start)
+        data.show(stretches)
+        lengths = [stop - start for start, stop in stretches]
+        grid = job.grid if len(lengths) == 1 else job.grid.gathered(sum(lengths))
+        shape = grid.shape(sum(lengths))
         views = worker.workspace.views(bound.layout, *shape, bound.as_tensors)
         numbers = list(job.numbers.floats), list(job.numbers.tensors) if bound.as_tensors else []
         shares, gaps = gathered.shares, gathered.gaps
         frame = Frame(
-            views, *numbers, job.task.seeds, start, shape, data, worker.workspace, job.grid, shares, gaps
+            views, *numbers, job.task.seeds, stretches[0][0], lengths, shape, data, worker.workspace, grid, shares, gaps
         )  # fmt: skip
         try:
             run_block(bound, frame)

@@ -16,7 +16,8 @@ from mergelang.run.piece_reader import PieceReader
 from mergelang.run.worker import Worker
 
 if TYPE_CHECKING:
-    from mergelang.backends.frame import Block, Peak
+    from mergelang.backends.frame import Peak
+    from mergelang.backends.scratch import Block
     from mergelang.run.program_piece import ProgramPiece
 
 _LARGEST = {dtype: float(torch.finfo(TORCH_DTYPES[dtype]).max) for dtype in ("BF16", "F16", "F32", "F64")}
@@ -36,8 +37,8 @@ class TensorBytes(PieceBytes):
             self._sums.append(out.sum())
 
     def store(self, slot: int, block: Tensor) -> None:
-        store = self._piece.job.task.stores[slot]
-        shape = block.shape if store.weights >= 0 else self._piece.job.grid.shape(self._stop - self._start)
+        store, ((start, stop),) = self._piece.job.task.stores[slot], self._stretches
+        shape = block.shape if store.weights >= 0 else self._piece.job.grid.shape(stop - start)
         flat, dtype = torch.broadcast_to(block, shape).reshape(-1), store.dtype
         if not self._surely_fits(flat, dtype) and (overflowed(flat, dtype) or (self._strict and not _is_finite(flat))):
             self._overflowed.add(slot)
@@ -77,7 +78,7 @@ class TensorBytes(PieceBytes):
 
     def _there(self, leaf: int) -> Tensor:
         """The leaf's bytes of the block, where the registers lie."""
-        raw = self._reader.fetch(leaf, self._start, self._stop)
+        raw = self._reader.fetch(leaf, self._stretches)
         return raw if isinstance(raw, Tensor) else torch.from_numpy(raw)
 
     def _surely_fits(self, flat: Tensor, dtype: str) -> bool:

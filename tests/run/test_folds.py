@@ -16,6 +16,7 @@ from mergelang.backends.cut import upto_cut
 from mergelang.backends.folds import Extreme, Streaming, Total
 from mergelang.backends.order import START, Found, Order
 from mergelang.backends.scratch import HostScratch
+from mergelang.backends.sums import chunk_sums
 from mergelang.plan.grid import ORDER_KEPT
 
 numbers = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -110,6 +111,34 @@ def test_a_total_is_the_same_however_chunks_are_put_in_blocks(chunk: int) -> Non
             fold.see(block.numpy(), chunk, HostScratch())
         found.add(fold.answer())
     assert len(found) == 1
+
+
+@settings(deadline=None)  # a busy machine is no fault
+@given(
+    count=st.integers(1, 3000),
+    chunk=st.sampled_from([1, 7, 512, 700, 1 << 16]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    seed=st.integers(0, 9),
+)
+def test_sums_are_the_same_whoever_adds(count: int, chunk: int, dtype: type[np.floating], seed: int) -> None:
+    values = np.random.default_rng(seed).standard_normal(count).astype(dtype) * dtype(10) ** (seed - 4)
+    by_loop = list(chunk_sums(values, chunk))
+    with patch("mergelang.backends.sums.may_run", lambda: False):
+        assert list(chunk_sums(values, chunk)) == by_loop
+    assert by_loop == [added_by_hand(values[first : first + chunk]) for first in range(0, count, chunk)]
+
+
+def added_by_hand(values: np.ndarray) -> float:
+    total = 0.0
+    for first in range(0, len(values), 512):
+        lanes = [values.dtype.type(0)] * 16
+        for place, value in enumerate(values[first : first + 512]):
+            lanes[place % 16] += value
+        while len(lanes) > 1:
+            half = len(lanes) // 2
+            lanes = [one + other for one, other in zip(lanes[:half], lanes[half:], strict=True)]
+        total += float(lanes[0])
+    return total
 
 
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 2.0**-24), (torch.float64, 1e-15)])

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mergelang as ml
+from mergelang.backends.bound import Bound, run_block
+from mergelang.backends.frame import Frame
 from mergelang.backends.order import Found, Order
 from mergelang.backends.scratch import HostScratch
+from mergelang.plan.build import Request
 from mergelang.plan.grid import MOST_ONE_IN, MOST_STRETCHES, ONE_IN, SAMPLED_WHOLE, grid_of
+from mergelang.plan.model import Budget
+from mergelang.run import program_piece
 
 # Of Llamas of 1 to 70 billion weights.
 SHAPES = [
@@ -67,3 +75,30 @@ def test_a_bracket_is_narrow_and_holds_the_answer_where_tensors_differ(spread: f
         assert bracket.least <= values[place] <= bracket.largest
         inside = int(((values > bracket.least) & (values < bracket.largest)).sum())
         assert inside < 0.04 * len(values)
+
+
+@pytest.mark.parametrize("kernels", ["compiled", "eager"])
+def test_stretches_of_a_sample_lie_in_few_blocks_and_change_no_byte(
+    kernels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many a block holds depends on the memory, and what they tell does not."""
+    chance = torch.Generator().manual_seed(1)
+    models = {name: {"w": torch.randn(3000, 1024, generator=chance)} for name in ("base", "a", "b")}
+    recipe = ml.compile("base + ties(per = tensor, density = 20%, [a - base, b - base])", **models)
+    lengths = list[int]()
+
+    def counted(bound: Bound, frame: Frame) -> None:
+        lengths.append(len(frame.lengths))
+        run_block(bound, frame)
+
+    def made(**budget: Any) -> torch.Tensor:
+        lengths.clear()
+        (tensors,) = recipe.tensors(Request(budget=Budget(kernels=kernels, **budget))).values()
+        return tensors["w"]
+
+    monkeypatch.setattr(program_piece, "run_block", counted)
+    usual = made(threads=1)
+    assert max(lengths) > 5
+    assert torch.equal(made(threads=2, block=1 << 17, memory=64 << 20), usual) and max(lengths) > 5
+    monkeypatch.setattr("mergelang.run.job.LEAST_UNIT", 1025)
+    assert torch.equal(made(threads=1), usual) and set(lengths) == {1}
