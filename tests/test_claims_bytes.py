@@ -40,6 +40,8 @@ RECIPES = {
     "chunks of two lengths": f"merge base + raw(norm(per = chunk(9), math)) * ties(per = chunk(2 + depth), {TASKS})",
     "a pile": f"merge pile([base, base + math, base + ties({TASKS}), base])",
     "random probes": "merge base + change_of(compress(rank = 4, sketch(rank = 4, math)))",
+    "two tensors of one decomposition": 'let f = compress(rank = 4, select("**up_proj.weight", math))\n'
+    'merge union([point(rename("**", "left.**", f[0])), point(rename("**", "right.**", raw(f[1])))])',
     "columns, layers and lengths": "merge base + code * (norm(per = layer, math) / norm(per = layer, code))"
     " * (abs(code) >= mean(abs(code), per = column)) * cosine(math, chat)",
 }
