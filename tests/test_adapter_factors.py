@@ -140,6 +140,12 @@ def test_a_matrix_that_peft_would_not_find_has_no_factors(folder):
     assert ".kernel: PEFT finds only those whose name ends in .weight" in found.message
 
 
+def test_several_adapters_are_saved_as_their_sum(folder):
+    found = fault_of(recipe, folder, "lora([one_factors, two_factors])")
+    assert (found.slug, found.fix) == ("needs-factors", "cat_factors([one_factors, two_factors])")
+    assert made(folder, f"lora({found.fix})")
+
+
 def test_an_adapter_is_no_single_file(folder):
     found = fault_of(recipe(folder, "lora(one_factors)").run, folder / "out.safetensors")
     assert found.slug == "adapter-needs-folder"

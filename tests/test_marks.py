@@ -57,6 +57,11 @@ CHANGES = "let a = A - base\nlet b = B - base\nmerge "
             "[compress(a), compress(b)]",
             "[change_of(factors) for factors in [compress(a), compress(b)]]",
         ),
+        ("base + change_of(weighted_adapter([a, b]))", "[a, b]", "compress([a, b])"),
+        ("base + change_of(lego(rank = 2, [a, b]))", "[a, b]", "compress([a, b])"),
+        ("base + change_of(cat_factors(compress(a)))", "compress(a)", "[compress(a)]"),
+        ("base + change_of(a)", "a", "compress(a)"),
+        ("base + peft_merge(a)", "a", "[a]"),
         (
             "base + change_of(weighted_adapter([1, 0.5], [compress(a), compress(b)]))",
             "[1, 0.5]",

@@ -38,7 +38,10 @@ def lora(a: Arguments) -> Value:
 
 def _factors(a: Arguments) -> tuple[Node, Node]:
     """The factors that are given. Raises `needs-factors` for what is no two factors of a change."""
-    given = a.subjects[0]
+    given, text = a.subjects[0], a.spans[0].text
+    if isinstance(given, ListValue) and given.items and all(isinstance(item, ListValue) for item in given.items):
+        message = "`lora` saves one adapter, and this is a list of the factors of several. Their sum is one again."
+        raise a.problem("needs-factors", message, a.spans[0], fix=f"cat_factors({text})")
     if isinstance(given, ListValue) and len(given.items) == 2:
         left, right = (a.subject_node(value) for value in given.items)
         product = a.node("product", left, right)
@@ -49,7 +52,7 @@ def _factors(a: Arguments) -> tuple[Node, Node]:
         told = f"this is {describe_value(given)}"
     message = f"`lora` needs the left and the right factor of a change, a list of two whose product is a Delta: {told}."
     is_change = isinstance(given, Node) and is_delta(given.type)
-    change = a.spans[0].text if is_change else a.world.maker.examples.change()
+    change = text if is_change else a.world.maker.examples.change()
     raise a.problem("needs-factors", message, a.spans[0], fix=f"compress(rank = 8, {change})")
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mergelang.graph.node import Node
-from mergelang.graph.types import is_model
+from mergelang.graph.types import is_delta, is_model
 from mergelang.lower.examples import Examples
-from mergelang.lower.values import Bound, Function
+from mergelang.lower.instead import are_factors
+from mergelang.lower.values import Bound, Function, ListValue, Value, describe_value
 from mergelang.span import Span
 from mergelang.syntax import tree
 from mergelang.syntax.walk import walk
@@ -41,6 +42,11 @@ class Blamed:
     def name(self) -> str:
         names = " and ".join(f"`{param.name}`" for param in self.params)
         return f"{names} of `{self.call.function.name}`" if names else f"`{self.call.function.name}`"
+
+    @property
+    def value(self) -> Value | None:
+        """What the argument gives."""
+        return self.call.given[self.params[0].name].value if len(self.params) == 1 else None
 
     @property
     def gives_nothing(self) -> bool:
@@ -172,6 +178,12 @@ def told_of(blame: Blamed, slug: str, message: str, part: Span) -> tuple[str, st
     match slug:
         case "unknown-choice":
             return slug, message
+        case "not-a-list" if _means_factors(blame, part):
+            return slug, f"{blame.name} takes factors, as `factors` and `compress` make them, and no whole changes."
+        case "not-a-list" if are_factors(blame.value):
+            return slug, f"{blame.name} takes a list of factors of changes, and these are the two of one change."
+        case "not-a-list" if isinstance(blame.value, Node):
+            return slug, f"{blame.name} takes a list, and this is {describe_value(blame.value)}."
         case "empty-list":
             return slug, f"{blame.name} has too few items: `{part.text}` meets an empty list."
         case "zero-divisor":
@@ -183,6 +195,19 @@ def told_of(blame: Blamed, slug: str, message: str, part: Span) -> tuple[str, st
     if blame.reach:
         return slug, f"{blame.name} does not go with `{blame.reach}`. {message}"
     return slug, f"{blame.name} does not go with what the method does. {message}"
+
+
+def _means_factors(blame: Blamed, part: Span) -> bool:
+    """Whether changes are given where factors are gone through, or one change where a factor is picked."""
+    value = blame.value
+    if isinstance(value, ListValue):
+        return all(isinstance(item, Node) and is_delta(item.type) for item in value.items)
+    return isinstance(value, Node) and is_delta(value.type) and part.text.endswith("]")
+
+
+def list_for(blame: Blamed, part: Span) -> str:
+    """What to write for an argument that is no list, or no list of lists, as `part` needs it."""
+    return f"compress({blame.place.text})" if _means_factors(blame, part) else f"[{blame.place.text}]"
 
 
 def fix_for(blame: Blamed, examples: Examples) -> str:

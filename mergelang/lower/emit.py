@@ -9,7 +9,7 @@ from fractions import Fraction
 from mergelang.graph.exact import literal_result
 from mergelang.graph.node import Attr, Graph, Limit, Node
 from mergelang.graph.types import IllTyped
-from mergelang.lower.blame import Called, blamed, fix_for, in_library, told_of
+from mergelang.lower.blame import Called, blamed, fix_for, in_library, list_for, told_of
 from mergelang.lower.examples import Examples
 from mergelang.lower.instead import value_instead
 from mergelang.lower.remedy import IllMatched, remedy
@@ -38,8 +38,13 @@ class Maker:
             return Problem(slug, message, span, fix=fix)
         blame = blamed(self.calls, span)
         slug, told = told_of(blame, slug, message, span)
-        # A choice stands for itself wherever it is written; other fixes are in the library's words.
-        made = fix if slug == "unknown-choice" else fix_for(blame, self.examples)
+        match slug:
+            case "unknown-choice":  # a choice stands for itself wherever it is written
+                made = fix
+            case "not-a-list" if blame.value is not None:
+                made = list_for(blame, span)
+            case _:  # other fixes are in the library's words
+                made = fix_for(blame, self.examples)
         # What an empty list meets inside says no more than that it is empty.
         also = () if blame.gives_nothing else (span,)
         return Problem(slug, told, blame.place, fix=made, also=also)

@@ -14,7 +14,7 @@ from mergelang.lower.values import Frame, Function, ListValue, Saved, Value
 
 def instead(examples: Examples, value: Value, type_name: str, text: str) -> str:
     """An expression of the type: of what the text says where that can be turned into one, else an example."""
-    if _are_factors(value) and type_name in ("Model", "Delta"):
+    if are_factors(value) and type_name in ("Model", "Delta"):
         return f"change_of({text})" if type_name == "Delta" else f"{examples.base(text)} + change_of({text})"
     if isinstance(value, ListValue) and value.items:
         averages = all(isinstance(item, Node) for item in value.items) and type_name not in ("Text", "Scope", "Truth")
@@ -35,7 +35,7 @@ def instead(examples: Examples, value: Value, type_name: str, text: str) -> str:
     return examples.of(type_name)
 
 
-def _are_factors(value: Value) -> bool:
+def are_factors(value: Value | None) -> bool:
     """Whether the value reads as the two factors of a change: a matrix of plain numbers beside a Delta."""
     if not isinstance(value, ListValue) or len(value.items) != 2:
         return False
@@ -47,7 +47,7 @@ def value_instead(examples: Examples, value: Value, text: str) -> str:
     """A Model, a Delta or numbers in the place of something else."""
     if isinstance(value, str) and _is_number(value):
         return value
-    if _are_factors(value):
+    if are_factors(value):
         return f"[change_of(factors) for factors in {text}]" if text.startswith("[") else f"change_of({text})"
     if isinstance(value, Saved) and (saved := re.fullmatch(r"(?:delta|field)\((.*)\)", text, re.DOTALL)):
         return atom(saved[1].strip())
