@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import mergelang as ml
+from benchmarks import sketch
 from mergelang.cli.summary import cost_rows
 from mergelang.plan.build import Request
 from mergelang.plan.model import Costs, Plan
@@ -134,6 +136,17 @@ def test_a_plan_tells_what_a_sketch_takes_apart(folder: Path) -> None:
     rows = dict(cost_rows(plan("sketch(rank = 16, a - base)", folder)))
     assert rows["decomposes"] == "1 matrix, 1 of them by their narrow factors"
     assert rows["makes"] == "the columns of 5 matrices orthonormal"
+
+
+def test_its_benchmark_tells_that_little_is_missed_for_little(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["sketch", "--size", "256", "--rank", "8"])
+    sketch.main()
+    found = re.findall(r"(\S+) billion .* misses (\S+)%", capsys.readouterr().out)
+    (work, best), (less, missed) = [(float(operations), float(share)) for operations, share in found]
+    assert less < work
+    assert best <= missed < best + 1
 
 
 def test_nothing_is_sketched_that_does_not_say_so(folder: Path) -> None:
