@@ -137,6 +137,13 @@ def mixture(*experts: str) -> str:
     return f'union([drop("**.mlp.**", base), {", ".join(experts)}])'
 
 
+def router(rows: int) -> str:
+    """Routers that choose from so many experts; their names are made from those of the MLPs."""
+    names = 'rename("layers.*.mlp.weight", "layers.*.mlp.gate.weight", select("**.mlp.**", base))'
+    return f"point(zeros([{rows}, 4], {names}))"
+
+
+WIDE = 'rename("layers.*.mlp.weight", "layers.*.mlp.experts.0.up_proj.weight", base)'
 TWO = mixture(expert(0), expert(1, "b"))
 
 
@@ -148,6 +155,9 @@ TWO = mixture(expert(0), expert(1, "b"))
         (f"let sparse(k, x) = config(num_experts_per_tok = k, x) in sparse(3, {TWO})",
          f"config(num_experts_per_tok = 2, sparse(3, {TWO}))"),
         ("config(num_experts = 7, base)", "num_experts = 0"),
+        (f"config(num_experts = 2, union([{TWO}, {router(3)}]))",
+         "give routers of 2 rows, as random_routers(2, base) draws"),
+        (f"config(moe_intermediate_size = 7, {WIDE})", "moe_intermediate_size = 3"),
     ],
 )  # fmt: skip
 def test_a_config_cannot_count_experts_otherwise_than_the_tensors_do(text: str, fix: str, tmp_path: Path) -> None:
@@ -176,6 +186,8 @@ def test_every_layer_has_the_experts_that_the_config_counts(parts: tuple[str, ..
     [
         f"config(num_experts = 2, num_experts_per_tok = 2, {TWO})",
         f"config(num_experts_per_tok = 1, {TWO})",
+        f"config(num_experts = 2, union([{TWO}, {router(2)}]))",
+        f"config(moe_intermediate_size = 3, {WIDE})",
         'config(num_experts = 7, rename("**.mlp.weight", "**.experts_in_another_layout", base))',
         f'config(num_experts = 7, union([{TWO}, rename("layers.**", "talker.**", select("**.experts.0.**", {TWO}))]))',
     ],

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from mergelang.catalog import LAYER_KEYS
-from mergelang.plan.experts import common_count, experts_told
+from mergelang.plan.experts import common_count, experts_told, routers_told, width_told
 from mergelang.plan.model import ConfigValue
 from mergelang.plan.space import Space, layer_count
 from mergelang.plan.template import Template
@@ -15,6 +15,7 @@ from mergelang.span import Place, Span, narrowed
 
 EXPERT_KEYS = ("num_local_experts", "num_experts", "n_routed_experts")
 CHOSEN_KEYS = ("num_experts_per_tok", "num_experts_per_token")  # through how many of them each token goes
+WIDTHS = {"moe_intermediate_size": r"experts\.\d+", "shared_expert_intermediate_size": "shared_expert"}
 KINDS = {str: "a text", int: "a number", float: "a number", bool: "true or false", list: "a list"}
 # One number and a list of them may stand in one place, as for `eos_token_id`.
 ALIKE = ({"a text"}, {"a number"}, {"true or false"}, {"a list"}, {"a number", "a list"})
@@ -33,9 +34,12 @@ def config_changes(
     for key, value in changes.items():
         place = narrowed(places[template.changes[key].id], key)
         if key in LAYER_KEYS and counted is not None and _differs(value, counted):
-            raise _otherwise(key, value, "layer", counted, place)
+            raise _otherwise(key, value, _has(counted, "layer"), counted, place)
         if key in (*EXPERT_KEYS, *CHOSEN_KEYS):
             _check_experts(key, value, space, place)
+        width = width_told(space, WIDTHS[key]) if key in WIDTHS else None
+        if width is not None and _differs(value, width):
+            raise _otherwise(key, value, f"these experts are {width} wide", width, place)
         stood = _entry(before, key)
         if stood is None and _is_count(key):
             stood = 8
@@ -59,6 +63,10 @@ def _differs(value: ConfigValue, told: int) -> bool:
     return value != told or isinstance(value, bool)
 
 
+def _has(count: int, what: str) -> str:
+    return f"the result has {count} {what}{'' if count == 1 else 's'}"
+
+
 def _check_experts(key: str, value: ConfigValue, space: Space, place: Place) -> None:
     told = experts_told(space)
     if told is None:
@@ -69,7 +77,10 @@ def _check_experts(key: str, value: ConfigValue, space: Space, place: Place) -> 
     if count is None:
         return
     if _differs(value, count) if key in EXPERT_KEYS else isinstance(value, int) and value > count:
-        raise _otherwise(key, value, "expert", count, place)
+        raise _otherwise(key, value, _has(count, "expert"), count, place)
+    for name, rows in routers_told(space, told).items() if key in EXPERT_KEYS else ():
+        if rows != count:
+            raise _other_router(key, name, rows, count, place)
 
 
 def _unlike_layers(key: str, value: ConfigValue, told: Mapping[str, set[int]], place: Place) -> Problem:
@@ -82,9 +93,15 @@ def _unlike_layers(key: str, value: ConfigValue, told: Mapping[str, set[int]], p
     return Problem("config-differs", message, place, fix="take each expert from a Model of as many layers as the base")
 
 
-def _otherwise(key: str, value: ConfigValue, what: str, told: int, place: Place) -> Problem:
-    has = f"{told} {what}{'' if told == 1 else 's'}"
-    message = f"The config would say `{key}` is {json.dumps(value)}, and the result has {has}."
+def _other_router(key: str, name: str, rows: int, count: int, place: Place) -> Problem:
+    message = f"The config would say `{key}` is {count}, and {name} chooses from {rows}: it has a row for each."
+    return Problem(
+        "config-differs", message, place, fix=f"give routers of {count} rows, as random_routers({count}, base) draws"
+    )
+
+
+def _otherwise(key: str, value: ConfigValue, said: str, told: int, place: Place) -> Problem:
+    message = f"The config would say `{key}` is {json.dumps(value)}, and {said}."
     entry = f"{key} = {told}"
     if isinstance(place, Span) and key not in place.text:  # a method says it, and the recipe has the last word
         return Problem("config-differs", message, place, fix=f"config({entry}, {place.text})")

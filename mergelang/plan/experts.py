@@ -1,9 +1,9 @@
-"""How many experts the layers of a result have, as its tensors' names and shapes tell."""
+"""What experts the layers of a result have, as its tensors' names and shapes tell."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from mergelang.plan.space import Space
 
@@ -28,6 +28,22 @@ def experts_told(space: Space) -> dict[str, set[int]] | None:
         return None if any(len(key.shape) > 2 or "expert" in name for name, key in space.keys.items()) else {}
     stacks = {_LAYER.sub(".*.", place) for place in told}
     return told if len(stacks) == 1 else None
+
+
+def routers_told(space: Space, told: Iterable[str]) -> dict[str, int]:
+    """How many experts each router chooses from, by its name: the one that stands beside the experts of its layer."""
+    named = (f"{place.removesuffix('experts')}gate.weight" for place in told)
+    return {name: space.keys[name].shape[0] for name in named if name in space.keys and space.keys[name].shape}
+
+
+def width_told(space: Space, expert: str) -> int | None:
+    """How wide the MLPs are within modules whose path ends with the pattern `expert`; None where they differ.
+
+    That is how many rows those of their weights have that widen.
+    """
+    widening = re.compile(rf".*\.{expert}\.(gate_proj|up_proj|w1|w3)\.weight")
+    widths = {key.shape[0] for name, key in space.keys.items() if len(key.shape) == 2 and widening.fullmatch(name)}
+    return widths.pop() if len(widths) == 1 else None
 
 
 def common_count(told: Collection[set[int]]) -> int | None:
