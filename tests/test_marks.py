@@ -47,6 +47,7 @@ CHANGES = "let a = A - base\nlet b = B - base\nmerge "
         ('rename("norm", A)', 'rename("norm", A)', 'rename("norm", "new.norm", A)'),
         ('rename("embed.w", "e.*", A)', 'rename("embed.w", "e.*", A)', 'rename("embed.w", "e.w", A)'),
         ("base + trim(per = foo, a)", "foo", "model"),
+        ("base + codiemb(per = row, [a, b])", "per = row", "codiemb([a, b])"),
         ("base + trim(exactly = true, a)", "true", "false"),
         ("base + ties(exactly = true, [a, b])", "true", "false"),
         ("base + ties(per = layer, exactly = true, [a, b])", "true", "false"),

@@ -185,10 +185,11 @@ def unknown_option(
     world: World, call: tree.Call, argument: tree.Argument, known: Sequence[str], could_be: str | None
 ) -> Exception:
     """The Problem of an option that is none: the nearest one, one that could be meant, or the call without it."""
-    near = did_you_mean(argument.name or "", known)
+    like = () if argument.name == "per" else known  # is no slip for `power`
+    near = did_you_mean(argument.name or "", like)
     takes = f"It takes: {', '.join(known)}." if known else "It has no options."
     message = f"`{call.function}` has no option `{argument.name}`.{near} {takes}"
-    option = nearest(argument.name or "", known) or could_be
+    option = nearest(argument.name or "", like) or could_be
     fix = f"{option} = {argument.value.span.text}" if option else without(call, [argument])
     return world.maker.problem("unknown-option", message, argument.span, fix)
 
