@@ -140,6 +140,11 @@ def test_a_matrix_that_peft_would_not_find_has_no_factors(folder):
     assert ".kernel: PEFT finds only those whose name ends in .weight" in found.message
 
 
+def test_bricks_of_a_weight_that_only_a_later_adapter_has_are_all_there(folder):
+    built = made(folder, "base + change_of(lego(rank = 4, [two_factors, one_factors]))")["layers.0.q.weight"]
+    assert torch.allclose(built, made(folder, "base + one")["layers.0.q.weight"], atol=CLOSE)
+
+
 def test_several_adapters_are_saved_as_their_sum(folder):
     found = fault_of(recipe, folder, "lora([one_factors, two_factors])")
     assert (found.slug, found.fix) == ("needs-factors", "cat_factors([one_factors, two_factors])")

@@ -185,7 +185,7 @@ def unknown_option(
     world: World, call: tree.Call, argument: tree.Argument, known: Sequence[str], could_be: str | None
 ) -> Exception:
     """The Problem of an option that is none: the nearest one, one that could be meant, or the call without it."""
-    like = () if argument.name == "per" else known  # is no slip for `power`
+    like = () if argument.name == "per" else known  # a word of the language is no slip
     near = did_you_mean(argument.name or "", like)
     takes = f"It takes: {', '.join(known)}." if known else "It has no options."
     message = f"`{call.function}` has no option `{argument.name}`.{near} {takes}"
