@@ -23,6 +23,7 @@ DOORS = {
         "mergelang.backends.ir_loop",
         "mergelang.backends.ir_count",
         "mergelang.backends.ir_total",
+        "mergelang.backends.ir_rank",
         "mergelang.backends.ir_bracket",
         "mergelang.backends.machine_code",
     ),

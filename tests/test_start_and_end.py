@@ -58,7 +58,8 @@ def test_a_run_tells_what_is_wrong_with_a_recipe_before_it_imports_torch() -> No
 
 @pytest.mark.parametrize("merge", [
     "average([a, base])", "base + 0.5 * (a - base)", "base + ties([a - base, b - base])",
-    "base + dare_ties(p = 30%, [a - base, b - base])", "base + model_stock([a - base, b - base])",
+    "base + dare_ties(p = 30%, [a - base, b - base])", "base + della(density = 50%, [a - base, b - base])",
+    "base + model_stock([a - base, b - base])",
 ])  # fmt: skip
 def test_a_run_of_loops_waits_for_no_torch(merge: str, tmp_path: Path) -> None:
     lets = "".join(f'let {name} = checkpoint("{name}")\n' for name in ("base", "a", "b"))

@@ -13,6 +13,7 @@ from mergelang import scalars
 from mergelang.backends.frame import Action, Frame, Operand
 from mergelang.backends.layout import Layout
 from mergelang.backends.precision import dtype_of
+from mergelang.backends.ranks import row_ranks
 from mergelang.plan.model import Step
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 # What one value of a register stands for; where there are matrices, registers have shapes instead of kinds.
 UNITS = {"block": "weights", "row": "rows", "column": "columns"}
+_RANKS = frozenset(["row_rank", "tensor_rank"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,12 @@ def run_block(bound: Bound, frame: Frame) -> None:
         action(frame)
 
 
+def needs_kernel(kinds: Sequence[str], step: Step, on_host: bool) -> bool:
+    """Whether only a kernel of torch's does the step; `on_host` tells that registers are arrays where they can be."""
+    is_move = step.op in ("keep", "recall") or (step.out >= 0 and kinds[step.out] == "scalar")
+    return not is_move and not (on_host and step.op in _RANKS)
+
+
 @dataclass(frozen=True, slots=True)
 class Registers:
     """Where registers lie, and the actions that move what is in them, without a kernel."""
@@ -67,7 +75,7 @@ class Registers:
         return self.kinds[register]
 
     def moves(self, step: Step) -> Action | None:
-        """The action of a step that no kernel is needed for, None for others."""
+        """The action of a step that moves what is there or computes with numbers, None for others."""
         if step.op == "keep":
             return _keep(self.shaped(step.args[0]), int(step.attrs["mask"]))
         if step.op == "recall":
@@ -75,6 +83,12 @@ class Registers:
         if step.out >= 0 and self.kind(step.out) == "scalar":
             return _scalar(step)
         return None
+
+    def on_host(self, step: Step) -> Action | None:
+        """The action of a step that arrays on the host need no kernel of torch's for, None for others."""
+        if step.op in _RANKS:
+            return _ranks(self.shaped(step.out), self.shaped(step.args[-1]), as_row=step.op == "tensor_rank")
+        return self.moves(step)
 
     def see(self, fold: int, register: int) -> Action:
         source, kind = self.shaped(register), self.kind(register)
@@ -110,6 +124,18 @@ def _on_host(block: Block) -> Block:
         return block
     array: np.ndarray = block.numpy()
     return array
+
+
+def _ranks(out: Operand, x: Operand, as_row: bool) -> Action:
+    """Places within each row, or within the whole block as one row."""
+
+    def run(frame: Frame) -> None:
+        places, values = (np.asarray(operand(frame)) for operand in (out, x))
+        if as_row:
+            places, values = places.reshape(1, -1), values.reshape(1, -1)
+        row_ranks(places, values, frame.workspace.host)
+
+    return run
 
 
 def _keep(block: Operand, mask: int) -> Action:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mergelang.backends.bound import UNITS, Bound, Registers
+from mergelang.backends.bound import UNITS, Bound, Registers, needs_kernel
 from mergelang.backends.draws import DrawKey, key_of_draw
 from mergelang.backends.folds import Total
 from mergelang.backends.frame import Action, Frame
@@ -21,21 +21,25 @@ if TYPE_CHECKING:
 
 def bind_loops(program: Program, phase: Phase, parts: Sequence[Part], code: Mapping[str, Code]) -> Bound:
     """The phase's actions, in order; statistics see their registers at the end, when all of them lie in memory."""
-    registers = Registers(program.kinds, _layout(program, parts))
-    actions, answered, kernels = list[Action](), set[int](), False
+    of_tensors = any(code[part.loop.name].of_tensors for part in parts if isinstance(part, Placed))
+    by_kernels = [not isinstance(part, Placed) and needs_kernel(program.kinds, part, not of_tensors) for part in parts]
+    registers = Registers(program.kinds, _layout(program, parts, by_kernels))
+    actions, answered = list[Action](), set[int]()
     for index, part in enumerate(parts):
         if isinstance(part, Placed):
             actions.append(_run(registers, part, code[part.loop.name], _summed(phase, part)))
             answered.update(number for number, _ in _summed(phase, part))
-        elif (moves := registers.moves(part)) is not None:
-            actions.append(moves)
         else:
-            actions += _by_kernels(registers, index, part)
-            kernels = True
+            actions += _by_kernels(registers, index, part) if by_kernels[index] else _on_host(registers, part)
     blocks = [(number, fold) for number, fold in enumerate(phase.folds) if program.kinds[fold.source] != "scalar"]
     actions += [registers.see(number, fold.source) for number, fold in blocks if number not in answered]
-    tensors = kernels or any(code[part.loop.name].of_tensors for part in parts if isinstance(part, Placed))
-    return Bound(tuple(actions), registers.layout, as_tensors=tensors)
+    return Bound(tuple(actions), registers.layout, as_tensors=of_tensors or any(by_kernels))
+
+
+def _on_host(registers: Registers, step: Step) -> list[Action]:
+    action = registers.on_host(step)
+    assert action is not None
+    return [action]
 
 
 def _by_kernels(registers: Registers, index: int, step: Step) -> list[Action]:
@@ -44,14 +48,17 @@ def _by_kernels(registers: Registers, index: int, step: Step) -> list[Action]:
     return Binder(registers.kinds, registers.layout).step(index, step)
 
 
-def _layout(program: Program, parts: Sequence[Part]) -> Layout:
+def _layout(program: Program, parts: Sequence[Part], by_kernels: Sequence[bool]) -> Layout:
     """Memory of its own for each register, since a loop must not write what it still reads; one for the temporaries of
     all other steps."""
     slots, counts = dict[int, int](), Counter[str]()
     for register in kept_registers(program, parts):
         kind = program.kinds[register]
         slots[register], counts[kind] = counts[kind], counts[kind] + 1
-    needs = [("", 0) if isinstance(part, Placed) else _temporaries(program, part) for part in parts]
+    needs = [
+        _temporaries(program, part) if by_kernel and not isinstance(part, Placed) else ("", 0)
+        for part, by_kernel in zip(parts, by_kernels, strict=True)
+    ]
     temps = tuple(tuple(range(counts[kind], counts[kind] + count)) for kind, count in needs)
     most = {kind: max(count for other, count in needs if other == kind) for kind, count in needs if count}
     return Layout(slots, temps, dict(counts + Counter(most)))
@@ -59,7 +66,7 @@ def _layout(program: Program, parts: Sequence[Part]) -> Layout:
 
 def _temporaries(program: Program, step: Step) -> tuple[str, int]:
     """The kind of the temporaries that a step needs, and how many."""
-    if step.out < 0 or program.kinds[step.out] == "scalar":
+    if step.out < 0:
         return "", 0
     from mergelang.backends.registers import temps_of
 
