@@ -189,3 +189,10 @@ def test_another_model_under_the_same_adapter_is_another_delta():
     same, other = (compile_text(text.format(on)) for on in "ab")
     assert [item.kind for item in other.graph.inputs].count("adapter") == 1
     assert same.digest != other.digest
+
+
+@pytest.mark.parametrize("order", ["chat, code", "code, chat"])
+def test_chunks_are_budgeted_over_the_weights_that_any_adapter_changes(tmp_path, order):
+    write(tmp_path, toy_base(), {"chat": pair("layers.0.q", 6, 5), "code": pair("layers.1.q", 6, 5)})
+    counts = made(tmp_path, f"field(0 * raw(chat + code) + chunk_counts([1, 1], [{order}]))", ("chat", "code"))
+    assert [float(counts[f"layers.{i}.q.weight"][0, 0]) for i in range(2)] == [1, 1]
