@@ -14,7 +14,7 @@ from benchmarks.copy_rates import seconds_of
 from benchmarks.rows import Row
 from benchmarks.tools import workplace
 from mergelang.api import compile
-from mergelang.backends.block import bind
+from mergelang.backends.bind_kernels import bind
 from mergelang.backends.bound import Numbers, run_block
 from mergelang.backends.frame import Frame
 from mergelang.backends.workspace import Workspace

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 import mergelang as ml
-import mergelang.backends.block
+import mergelang.backends.bind_kernels
 import mergelang.formats.inputs
 import mergelang.run.transaction  # what is imported is no memory of the run
 from mergelang.plan.build import Request

@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mergelang.backends.bind_loops import bind_loops
 from mergelang.backends.bound import Bound
-from mergelang.backends.compiled import bind_loops
 from mergelang.backends.loop_call import Code
 from mergelang.plan.loops import Ends, Loop, Part, Placed, parts_of
 from mergelang.plan.model import Budget, Leaf, Phase, Plan, Program, Store, Task
@@ -58,7 +58,7 @@ def _is_looped(plan: Plan, phase: Phase) -> bool:
 
 
 def _by_kernels(program: Program, phase: Phase) -> Bound:
-    from mergelang.backends.block import bind
+    from mergelang.backends.bind_kernels import bind
 
     return bind(program, phase)
 

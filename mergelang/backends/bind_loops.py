@@ -43,7 +43,7 @@ def _on_host(registers: Registers, step: Step) -> list[Action]:
 
 
 def _by_kernels(registers: Registers, index: int, step: Step) -> list[Action]:
-    from mergelang.backends.block import Binder
+    from mergelang.backends.bind_kernels import Binder
 
     return Binder(registers.kinds, registers.layout).step(index, step)
 
