@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -63,16 +64,22 @@ def measure(row: Row, models: Path, tools: Sequence[Tool], repeats: int, say: Ca
     floors: list[Floor] = []
     runs: dict[str, list[Taken]] = {tool.name: [] for tool in able}
     for _ in range(repeats):
-        read_seconds(inputs)
+        _settle(inputs)
         floors.append(measure_floor(inputs, fresh(models, "floor"), size))
         for tool in list(able):
-            read_seconds(inputs)
+            _settle(inputs)
             try:
                 runs[tool.name].append(tool.merge(row, models))
             except Failed as failure:
                 say(f"{row.name}: {tool.name} is left out:\n{failure}")
                 able.remove(tool)
     return Measured(row.name, *_floor_medians(floors), {name: _medians(taken, repeats) for name, taken in runs.items()})
+
+
+def _settle(inputs: Sequence[Path]) -> None:
+    """The same state before each measurement: nothing waits for the disk, and the page cache holds the inputs."""
+    os.sync()
+    read_seconds(inputs)
 
 
 def _floor_medians(floors: Sequence[Floor]) -> tuple[float, float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import torch
 from formats.handmade import fault_of
 from safetensors.torch import save_file
@@ -79,3 +80,34 @@ def test_reading_headers_imports_no_torch(tmp_path):
     code += "sys.exit(', '.join({'torch', 'numpy', 'safetensors', 'huggingface_hub'} & sys.modules.keys()) or 0)"
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="this system cannot say that a read must not wait")
+def test_only_bytes_that_reads_have_waited_for_are_asked_for_ahead(tmp_path, monkeypatch):
+    save_file({"w": torch.arange(1000.0)}, tmp_path / "m.safetensors")
+    source, asked, slow, usual = open_file("m", tmp_path / "m.safetensors"), [], [True], os.preadv
+    monkeypatch.setattr(os, "posix_fadvise", lambda number, start, count, advice: asked.append(count))
+
+    def preadv(number, buffers, offset, flags=0):
+        if flags and slow[0]:
+            raise BlockingIOError
+        return usual(number, buffers, offset, flags)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    monkeypatch.setattr(descriptors, "UNFETCHED_BYTES", 1000)
+
+    def read() -> torch.Tensor:
+        buffer = bytearray(4000)
+        source.read_into("w", 0, memoryview(buffer))
+        return torch.frombuffer(buffer, dtype=torch.float32)
+
+    source.announce("w", 0, 400)
+    assert asked == []
+    assert torch.equal(read(), torch.arange(1000.0))
+    for _ in range(4):
+        source.announce("w", 0, 400)
+    assert asked == [400, 400, 400]
+    slow[0] = False
+    assert torch.equal(read(), torch.arange(1000.0))
+    source.announce("w", 0, 400)
+    assert asked == [400, 400, 400]
