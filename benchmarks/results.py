@@ -17,8 +17,8 @@ INTRODUCTION = """\
 {command}
 
 A base and three fine-tunes of it, synthetic, shaped as a Llama of {weights:,} weights in bfloat16, two shards each;
-medians of {repeats}. Before each measurement all inputs are in the page cache and nothing waits to be written; tools are
-measured in turn.
+medians of {repeats}. Before each measurement all inputs are in the page cache and nothing waits to be written; tools
+are measured in turn.
 
 {machine}
 """
