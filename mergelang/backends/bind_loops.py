@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from mergelang.backends.scratch import Block
 
 
-def bind_loops(program: Program, phase: Phase, parts: Sequence[Part], code: Mapping[str, Code]) -> Bound:
+def bind_loops(
+    program: Program, phase: Phase, parts: Sequence[Part], code: Mapping[str, Code], device: str = "cpu"
+) -> Bound:
     """The phase's actions, in order; statistics see their registers at the end, when all of them lie in memory."""
-    of_tensors = any(code[part.loop.name].of_tensors for part in parts if isinstance(part, Placed))
+    of_tensors = device != "cpu" or any(loop.of_tensors for loop in code.values())
     by_kernels = [not isinstance(part, Placed) and needs_kernel(program.kinds, part, not of_tensors) for part in parts]
     registers = Registers(program.kinds, _layout(program, parts, by_kernels))
     actions, answered = list[Action](), set[int]()

@@ -20,7 +20,7 @@ from mergelang.backends.float_order import ascending, falling
 from mergelang.backends.folds import Streaming
 from mergelang.backends.scratch import HostScratch
 from mergelang.backends.ties import Ties
-from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT
+from mergelang.plan.grid import COARSE_BINS, ORDER_BINS, ORDER_KEPT
 
 if TYPE_CHECKING:
     from mergelang.backends.scratch import Block
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 MARGIN = 5.0
 # Rows and strides are whole, so that a tensor's share in a sample is off by about so much.
 UNFAIR = 1 / 64
-# Bins where the bracket holds more different values than there may be bins.
-COARSE_BINS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +49,11 @@ class Order:
     """One round: a sample while nothing is known, else the count below the bracket and the values inside it.
 
     `stride` thins the sample out. `expect` says how many values there are in all, which a sample cannot see. With `at`,
-    the place of the first value to be seen, the second round finds the cut as well.
+    the place of the first value to be seen, the second round finds the cut as well. What is joined has as many `bins`.
     """
 
-    def __init__(self, found: Found = START, stride: int = 1, at: int | None = None) -> None:
-        self._found, self._stride = found, stride
+    def __init__(self, found: Found = START, stride: int = 1, at: int | None = None, bins: int = ORDER_BINS) -> None:
+        self._found, self._stride, self._most_bins = found, stride, bins
         self._ties = None if at is None else Ties(at)
         self._kept: list[np.ndarray] = []
         self._kept_count = 0
@@ -107,7 +105,7 @@ class Order:
         )
         least, largest = (int(end) for end in ascending(ends))
         width = largest - least + 1
-        shift = 0 if width <= ORDER_BINS else max(0, (width - 1).bit_length() - COARSE_BINS.bit_length() + 1)
+        shift = 0 if width <= self._most_bins else max(0, (width - 1).bit_length() - COARSE_BINS.bit_length() + 1)
         return least, shift, ((width - 1) >> shift) + 1
 
     def settle(self) -> None:

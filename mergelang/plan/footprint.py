@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from mergelang.catalog import DTYPE_BITS
 from mergelang.plan.expressions import MATRIX_STEPS, MOVES
-from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT, SAMPLE, extent, task_grid
+from mergelang.plan.grid import ORDER_KEPT, SAMPLE, extent, most_bins, task_grid
 from mergelang.plan.loops import MOST_TEMPS, most_kept
 from mergelang.plan.model import Leaf, Phase, Program, Step, Store, Task
 
@@ -20,6 +20,8 @@ VECTOR = 64
 RAW_WIDTH = 8
 # The scratch memory of a worker, in numbers per weight of a block: random words, sizes, sums in float64, and choices.
 SCRATCH_NUMBERS = 7
+# And where loops do all: the values inside a bracket.
+LOOP_SCRATCH_NUMBERS = 1
 # Fresh bytes per weight while a statistic within the block is taken: copies in float64, sorted values, their places.
 GATHER_BYTES = {"total": 8, "smallest": 0, "largest": 0, "order": 32, "rank": 32}
 # And while it is taken of heads, copies with each one's weights in a row; of chunks their values and the places
@@ -32,6 +34,8 @@ SVD_COPIES, SVD_FACTORS, SVD_SQUARES = 2, 2, 4
 CLUSTER_COPIES = 4
 # Copies of the values that the second round of an order statistic picks, in the worst case all of a piece.
 ORDER_COPIES = 4
+# Copies of those that it keeps over all pieces, while they are sorted.
+ORDER_KEPT_COPIES = 3
 _STEP = 1 << 16
 
 
@@ -111,12 +115,12 @@ def block_shape(task: Task, program: Program, block: int) -> tuple[int, int]:
     return grid.shape(min(grid.size, grid.whole_chunks(block)))
 
 
-def kept_bytes(task: Task, program: Program) -> int:
+def kept_bytes(task: Task, program: Program, itemsize: int) -> int:
     """What a task holds from its first piece to its last: inputs and masks that stay, and statistics under way."""
     sizes = [aligned(leaf_bytes(task, task.leaves[leaf])) for leaf in kept_leaves(task, program)]
     sizes += [aligned(math.prod(task.shape))] * program.masks
-    most = max((orders(phase) for phase in program.phases), default=0)
-    return (rounded(sum(sizes)) if sizes else 0) + most * order_bytes(math.prod(task.shape))
+    most, weights = max((orders(phase) for phase in program.phases), default=0), math.prod(task.shape)
+    return (rounded(sum(sizes)) if sizes else 0) + most * order_bytes(weights, itemsize, most_bins(weights))
 
 
 def kept_leaves(task: Task, program: Program) -> list[int]:
@@ -130,10 +134,10 @@ def leaves_of(phase: Phase) -> set[int]:
     return {int(step.attrs["leaf"]) for step in phase.steps if step.op == "load"}
 
 
-def order_bytes(weights: int) -> int:
+def order_bytes(weights: int, itemsize: int, bins: int) -> int:
     """What an order statistic over so many weights holds: the values it keeps, and bins where these are too many."""
-    kept = 2 * 8 * min(weights, max(SAMPLE, ORDER_KEPT))
-    return kept + (8 * ORDER_BINS if weights > ORDER_KEPT else 0)
+    kept = ORDER_KEPT_COPIES * itemsize * min(weights, max(SAMPLE, ORDER_KEPT))
+    return kept + (8 * bins if weights > ORDER_KEPT else 0)
 
 
 def share_bytes(program: Program, itemsize: int, weights: int) -> int:

@@ -27,6 +27,10 @@ WHOLE = ("tensor", "matrix")
 # Values of a bracket that are kept as they are; beyond it they are counted, in so many bins at most.
 ORDER_KEPT = 1 << 19
 ORDER_BINS = 1 << 21
+# Fewer bins, which another look makes finer, where that many values are surely not inside a bracket: it holds one
+# value in a hundred, unless many are alike.
+COARSE_BINS = 1 << 16
+SURELY_KEPT = 64 * ORDER_KEPT
 
 
 def extent(kind: str, rows: int, cols: int) -> tuple[int, int]:
@@ -93,6 +97,11 @@ class Grid:
         """
         rows, cols = (1, self.chunk) if self.rows == 1 else (max(1, self.chunk // max(1, self.cols)), self.cols)
         return math.prod(extent(kind, rows, cols)) or 1
+
+
+def most_bins(weights: int) -> int:
+    """How many bins an order statistic over one tensor of so many weights may have."""
+    return ORDER_BINS if weights > SURELY_KEPT else COARSE_BINS
 
 
 def looked_at(one_in: int) -> int:

@@ -16,6 +16,7 @@ import msgspec
 from mergelang.catalog import stored_bytes
 from mergelang.plan.expressions import DECOMPOSING
 from mergelang.plan.footprint import (
+    LOOP_SCRATCH_NUMBERS,
     RAW_WIDTH,
     SCRATCH_NUMBERS,
     block_bytes,
@@ -30,7 +31,8 @@ from mergelang.plan.footprint import (
     rounded,
     share_bytes,
 )
-from mergelang.plan.grid import task_grid
+from mergelang.plan.grid import ORDER_BINS, task_grid
+from mergelang.plan.loops import may_be_in_loop
 from mergelang.plan.model import CHUNK, Plan, Program, Task
 
 # Large enough that handing it from thread to thread costs nothing, small enough that few make a full pipeline.
@@ -125,7 +127,14 @@ def usual_bytes(plan: Plan) -> int:
         (block_bytes(program, phase, (1, block), itemsize, plan.budget.is_compiled) for program, phase in phases),
         default=0,
     )
-    return registers + SCRATCH_NUMBERS * block * itemsize
+    return registers + _scratch_numbers(plan) * block * itemsize
+
+
+def _scratch_numbers(plan: Plan) -> int:
+    steps = (step for program in plan.programs for phase in program.phases for step in phase.steps)
+    if plan.budget.device == "cpu" and plan.budget.is_compiled and all(map(may_be_in_loop, steps)):
+        return LOOP_SCRATCH_NUMBERS
+    return SCRATCH_NUMBERS
 
 
 def worker_bytes(plan: Plan) -> int:
@@ -143,7 +152,7 @@ def register_bytes(plan: Plan, task: Task, number: int, usual: int) -> int:
     """What a block of the task takes in phase `number` of registers and as bytes, beyond what every worker has."""
     program, itemsize, block = plan.programs[task.program], ITEMSIZE[plan.precision], plan.budget.block
     shape = block_shape(task, program, block)
-    scratch = SCRATCH_NUMBERS * shape[0] * shape[1] * itemsize
+    scratch = _scratch_numbers(plan) * shape[0] * shape[1] * itemsize
     excess = max(
         0, block_bytes(program, program.phases[number], shape, itemsize, plan.budget.is_compiled) + scratch - usual
     )
@@ -174,7 +183,7 @@ def _task_need(plan: Plan, task: Task, piece_bytes: int, usual: int) -> tuple[in
     excess = max((register_bytes(plan, task, phase, usual) for phase in range(len(program.phases))), default=0)
     buffer = piece_buffer(task, weights, staged=plan.budget.device != "cpu")
     pieces = -(-math.prod(task.shape) // max(1, weights))
-    return kept_bytes(task, program), buffer + excess, pieces
+    return kept_bytes(task, program, ITEMSIZE[plan.precision]), buffer + excess, pieces
 
 
 def _described(program: Program, task: Task) -> str:
@@ -210,7 +219,8 @@ def _table_bytes(plan: Plan) -> int:
     tasks = sum(len(stage.tasks) + len(stage.copies) for stage in plan.stages)
     steps = sum(len(phase.steps) + len(phase.folds) for program in plan.programs for phase in program.phases)
     weights = max((sum(math.prod(task.shape) for task in stage.tasks) for stage in plan.stages), default=0)
-    return open_at_once * order_bytes(weights) + tasks * TASK_BYTES + steps * STEP_BYTES
+    held = open_at_once * order_bytes(weights, ITEMSIZE[plan.precision], ORDER_BINS)
+    return held + tasks * TASK_BYTES + steps * STEP_BYTES
 
 
 def _order_slots(program: Program) -> set[int]:

@@ -42,7 +42,7 @@ def bound_phases(plan: Plan, programs: Sequence[BoundProgram]) -> dict[Key, Boun
                 cut[key] = program, phase, parts_of(program, phase, key[2])
     loops = [part.loop for *_, parts in cut.values() for part in parts if isinstance(part, Placed)]
     code = compiled(loops, plan.budget) if loops else {}
-    return bound | {key: bind_loops(*of_phase, code) for key, of_phase in cut.items()}
+    return bound | {key: bind_loops(*of_phase, code, plan.budget.device) for key, of_phase in cut.items()}
 
 
 def key_of(plan: Plan, task: Task, number: int, seen: BoundPhase) -> Key:

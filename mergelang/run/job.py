@@ -15,7 +15,7 @@ from mergelang.backends.order import START, Found, Order
 from mergelang.backends.precision import number_of
 from mergelang.backends.scratch import HostScratch
 from mergelang.plan.footprint import bytes_per_weight, kept_bytes, kept_leaves, leaf_bytes
-from mergelang.plan.grid import ONE_IN, SAMPLE, SAMPLED_WHOLE, extent, task_grid
+from mergelang.plan.grid import ONE_IN, SAMPLE, SAMPLED_WHOLE, extent, most_bins, task_grid
 from mergelang.plan.model import Fold, GapUnit, Step, Task
 from mergelang.run.context import BoundPhase, Context, regions
 from mergelang.run.gaps import TaskGaps
@@ -50,7 +50,7 @@ class Job:
         offsets, self._kept_bytes = regions([*(leaf_bytes(task, task.leaves[leaf]) for leaf in stay), *masks])
         self._kept_offsets = dict(zip(stay, offsets, strict=False))
         self._mask_offsets = offsets[len(stay) :]
-        self._reserves = kept_bytes(task, self.bound.program)
+        self._reserves = kept_bytes(task, self.bound.program, np.dtype(number_of(context.plan.precision)).itemsize)
         self._reserved = False
 
     def start(self) -> Sequence[ProgramPiece]:
@@ -259,7 +259,7 @@ class Job:
             return self.context.statistics.start(self.task.stats[fold.stat], fold.kind, self._stride(fold.stride))
         stride = max(ONE_IN, self.grid.size // SAMPLE) if self.grid.size > SAMPLED_WHOLE else 1
         found, at = self._found.get(fold.state, START), start if fold.cut >= 0 else None
-        return start_fold(fold.kind, found, self._stride(stride), at)
+        return start_fold(fold.kind, found, self._stride(stride), at, most_bins(self.grid.size))
 
     def _stride(self, one_in: int) -> int:
         """A sample takes one in so many of the values that it sees, so that it takes one in `one_in` of the tensor's,

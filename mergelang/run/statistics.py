@@ -7,13 +7,17 @@ from collections.abc import Sequence
 
 from mergelang.backends.folds import Extreme, Streaming, Total
 from mergelang.backends.order import START, Found, Order
+from mergelang.plan.grid import ORDER_BINS
 from mergelang.plan.model import Scalar, Stage, Stat
 from mergelang.scalars import apply
 
 
-def start_fold(kind: str, found: Found = START, stride: int = 1, at: int | None = None) -> Streaming:
+def start_fold(
+    kind: str, found: Found = START, stride: int = 1, at: int | None = None, bins: int = ORDER_BINS
+) -> Streaming:
     """An empty statistic of this kind; `found` is what earlier rounds of an order statistic have found, `stride` how
-    far it thins out a sample, `at` the place of the first value where a cut is asked for."""
+    far it thins out a sample, `at` the place of the first value where a cut is asked for, `bins` the most that it may
+    have."""
     match kind:
         case "total":
             return Total()
@@ -22,7 +26,7 @@ def start_fold(kind: str, found: Found = START, stride: int = 1, at: int | None 
         case "largest":
             return Extreme(-1)
         case "order":
-            return Order(found, stride, at)
+            return Order(found, stride, at, bins)
     raise LookupError(kind)
 
 

@@ -17,7 +17,7 @@ from mergelang.backends.folds import Extreme, Streaming, Total
 from mergelang.backends.order import START, Found, Order
 from mergelang.backends.scratch import HostScratch
 from mergelang.backends.sums import chunk_sums
-from mergelang.plan.grid import ORDER_KEPT
+from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT
 
 numbers = st.floats(width=32, allow_nan=False, allow_infinity=False)
 values = st.lists(st.one_of(numbers, st.sampled_from([0.0, -0.0, 1.0, -1.0])), min_size=1, max_size=60)
@@ -58,12 +58,12 @@ def test_an_empty_statistic_joins_without_a_trace(kind: str, items: list[float],
     assert fold.answer() == WHOLE[kind](items)
 
 
-def found_by(pieces: list[Tensor], rank: float, precision: str, stride: int = 1) -> float:
+def found_by(pieces: list[Tensor], rank: float, precision: str, stride: int = 1, bins: int = ORDER_BINS) -> float:
     found: Found = START
     while found.value is None:
-        fold = Order(found, stride)
+        fold = Order(found, stride, bins=bins)
         for piece in pieces:
-            fold.join(gathered(Order(found, stride), [piece]))
+            fold.join(gathered(Order(found, stride, bins=bins), [piece]))
         fold.expect(sum(len(piece) for piece in pieces))
         found = fold.narrow(rank)
     return found.value
@@ -85,6 +85,18 @@ def test_an_order_statistic_is_the_sorted_values_entry(
 @given(items=st.lists(st.floats(allow_nan=False), min_size=1, max_size=40), rank=st.integers(0, 39))
 def test_float64_orders_keep_all_bits(items: list[float], rank: int) -> None:
     found = found_by([torch.tensor(items, dtype=torch.float64)], rank, "F64")
+    assert found == sorted(items)[min(rank, len(items) - 1)]
+
+
+@pytest.mark.parametrize("precision", ["F32", "F64"])
+@settings(deadline=None)  # a busy machine is no fault
+@given(items=values, at=cuts, rank=st.integers(0, 59), kept=st.integers(0, 10))
+def test_few_bins_find_the_same_value_after_more_looks(
+    precision: str, items: list[float], at: list[int], rank: int, kept: int
+) -> None:
+    tensor = torch.tensor(items, dtype={"F32": torch.float32, "F64": torch.float64}[precision])
+    with patch("mergelang.backends.order.ORDER_KEPT", kept), patch("mergelang.backends.order.COARSE_BINS", 16):
+        found = found_by(parts(tensor, at), rank, precision, bins=16)
     assert found == sorted(items)[min(rank, len(items) - 1)]
 
 
