@@ -6,13 +6,12 @@ import ctypes
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from mergelang.backends.ir_bracket import COUNTS, NAME, bracket_module
-from mergelang.backends.machine_code import C_NUMBERS, function_of, may_run
+from mergelang.backends.machine_code import C_NUMBERS, function_of, may_run, once
 from mergelang.backends.scratch import HostScratch, address
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def _on_host(numbers: np.ndarray, bracket: Bracket, stretch: int, scratch: HostS
         yield inside[: max(0, found.below_largest - found.upto_least)].copy(), found
 
 
-@cache
+@once
 def _function(dtype: np.dtype) -> Callable[..., None]:
     """What counts and picks values of this precision: see `ir_bracket`."""
     precision = "F32" if dtype == np.float32 else "F64"

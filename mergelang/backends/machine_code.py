@@ -5,18 +5,40 @@ from __future__ import annotations
 import ctypes
 import itertools
 import os
-from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache, lru_cache, wraps
+from typing import TypeVar
 
 import llvmlite.binding as llvm
 
+_Name = TypeVar("_Name", bound=Hashable)
+_Made = TypeVar("_Made")
 # Modules of which the code is kept: those of the recipes that one process is likely to run.
 KEPT = 512
 # How far the optimiser goes: as far as it can.
 _LEVEL = 3
 _NUMBERS = itertools.count()
+# Held by whoever writes LLVM code: llvmlite fills tables of its own on the way, and another thread would see them half
+# full.
+WRITING = threading.RLock()
 # A number of each precision, as a function takes it.
 C_NUMBERS = {"F32": ctypes.c_float, "F64": ctypes.c_double}
+
+
+def once(make: Callable[[_Name], _Made]) -> Callable[[_Name], _Made]:
+    """What writes code and makes something of it, for several threads: called once for each name, by one at a time."""
+    made = dict[_Name, _Made]()
+
+    @wraps(make)
+    def get(name: _Name) -> _Made:
+        if name not in made:
+            with WRITING:
+                if name not in made:
+                    made[name] = make(name)
+        return made[name]
+
+    return get
 
 
 @lru_cache(KEPT)

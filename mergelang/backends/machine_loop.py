@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import TYPE_CHECKING
 
 from mergelang.backends.draws import DrawKey
 from mergelang.backends.ir_loop import NAME, module_of
 from mergelang.backends.loop_call import Found, not_compiled
-from mergelang.backends.machine_code import C_NUMBERS, function_of, multiplies_and_adds
+from mergelang.backends.machine_code import C_NUMBERS, WRITING, function_of, multiplies_and_adds, once
 from mergelang.backends.scratch import address
 from mergelang.plan.loops import Loop
 from mergelang.plan.model import Precision
@@ -38,7 +37,8 @@ class MachineLoop:
         self._peaks, self._counts = number * loop.peak_count, ctypes.c_int64 * len(loop.gaps)
         blocks = loop.inputs + len(loop.leaves) + len(loop.outputs) + len(loop.stores)
         types = [ctypes.c_int64] * 3 + [ctypes.c_void_p] * (blocks + 5)
-        self._call = function_of(module_of(loop, multiplies_and_adds()), NAME, *types)
+        with WRITING:
+            self._call = function_of(module_of(loop, multiplies_and_adds()), NAME, *types)
         self._is_flat, self._totals = loop.is_flat, len(loop.totals)
 
     def __call__(
@@ -56,7 +56,7 @@ class MachineLoop:
         return Found(list(peaks), list(counts), found)
 
 
-@cache
+@once
 def summing(precision: Precision) -> MachineLoop:
     """The loop that takes values of this precision and does nothing but add them up."""
     return MachineLoop(Loop(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 
 from mergelang.backends.ir_rank import KEYS, PLACES, rank_module
-from mergelang.backends.machine_code import function_of, may_run
+from mergelang.backends.machine_code import function_of, may_run, once
 from mergelang.backends.scratch import HostScratch, address
 
 
@@ -30,6 +29,6 @@ def row_ranks(out: np.ndarray, x: np.ndarray, scratch: HostScratch) -> None:
     _function(PLACES)(rows, cols, address(out), address(keys))
 
 
-@cache
+@once
 def _function(name: str) -> Callable[..., None]:
     return function_of(rank_module(name), name, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)
