@@ -45,7 +45,6 @@ class ProgramPiece:
         self.nbytes = sum(sizes.values())
         self._staged = [leaf for leaf in self.phase.loads if job.context.is_staged and not job.is_kept(leaf)]
         stores = [stretch_of(job.task.stores[slot], start, stop)[1] for slot in self.phase.stores]
-        # What is written comes first, so that it starts on a page.
         self._offsets, self._size = regions([*stores, *(sizes[leaf] for leaf in self._staged)])
         self.memory = self._size + job.context.register_bytes(job.task, job.phase)
         self._buffer: np.ndarray | None = None
