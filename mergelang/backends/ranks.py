@@ -18,15 +18,19 @@ def row_ranks(out: np.ndarray, x: np.ndarray, scratch: HostScratch) -> None:
     Equal values keep their order, minus zero equals zero, and NaN comes last.
     """
     rows, cols = x.shape
-    if x.dtype != np.float32 or not (out.flags.c_contiguous and x.flags.c_contiguous) or not may_run():
+    if x.dtype != np.float32 or not may_run():
         order = np.argsort(x + 0, axis=1, kind="stable")
         np.put_along_axis(out, order, np.arange(cols, dtype=out.dtype)[None], axis=1)
         return
+    values = np.ascontiguousarray(x)
+    places = out if out.flags.c_contiguous else np.empty_like(values)
     # A number and its column in one whole number: no two are equal, so that any sort is a stable one.
     keys = scratch.take("rank keys", x.size, np.int64).reshape(rows, cols)
-    _function(KEYS)(rows, cols, address(x), address(keys))
+    _function(KEYS)(rows, cols, address(values), address(keys))
     keys.sort(axis=1)
-    _function(PLACES)(rows, cols, address(out), address(keys))
+    _function(PLACES)(rows, cols, address(places), address(keys))
+    if places is not out:
+        out[...] = places
 
 
 @once

@@ -44,9 +44,15 @@ def order(out: Tensor, rank: Tensor, x: Tensor, *, dim: int) -> None:
 
 def rank(out: Tensor, x: Tensor, *, dim: int) -> None:
     """Each value's place from 0 in ascending order along `dim`."""
-    if dim == 1 and x.device.type == "cpu":
-        row_ranks(out.numpy(), x.numpy(), HostScratch())
-        return
+    if x.device.type == "cpu":
+        places, values = (one.numpy() if dim == 1 else one.numpy().T for one in (out, x))
+        row_ranks(places, values, HostScratch())
+    else:
+        device_rank(out, x, dim=dim)
+
+
+def device_rank(out: Tensor, x: Tensor, *, dim: int) -> None:
+    """The same by torch's own sort, where the tensors lie."""
     if x.dtype == torch.float32 and x.shape[dim] <= _PLACE:
         order_ = _places(x, dim)
     else:
@@ -68,11 +74,7 @@ def _places(x: Tensor, dim: int) -> Tensor:
         keys.bitwise_xor_(keys.bitwise_right_shift(63).bitwise_and_(_MAGNITUDE))
     places = torch.arange(x.shape[dim], dtype=torch.int64, device=x.device)
     keys.bitwise_or_(places if dim == 1 else places[:, None])
-    if x.device.type == "cpu":
-        keys.numpy().sort(axis=dim)  # by vector instructions, which torch's sort does not use
-    else:
-        keys = keys.sort(dim=dim).values
-    return keys.bitwise_and_(_PLACE)
+    return keys.sort(dim=dim).values.bitwise_and_(_PLACE)
 
 
 GATHERS: dict[str, Gather] = {

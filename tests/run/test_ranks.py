@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mergelang.backends.ranks import row_ranks
-from mergelang.backends.rows import rank
+from mergelang.backends.rows import device_rank, rank
 from mergelang.backends.scratch import HostScratch
 
 some = st.sampled_from([0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 1e-45, -1e-45])
@@ -54,6 +54,17 @@ def test_columns_rank_as_rows_do() -> None:
     rank(down, x, dim=0)
     rank(along, x.t().contiguous(), dim=1)
     assert torch.equal(down, along.t())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dim", [0, 1])
+def test_a_device_ranks_as_the_host_does(dtype: torch.dtype, dim: int) -> None:
+    x = torch.randn(33, 20, generator=torch.Generator().manual_seed(0)).round(decimals=1).to(dtype)
+    x[3], x[5] = -0.0, torch.inf
+    ours, theirs = torch.empty_like(x), torch.empty_like(x)
+    rank(ours, x, dim=dim)
+    device_rank(theirs, x, dim=dim)
+    assert torch.equal(ours, theirs)
 
 
 def test_memory_with_gaps_is_written_in_place() -> None:
