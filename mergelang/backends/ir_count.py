@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from llvmlite import ir
 
@@ -25,3 +26,25 @@ def counted(at: ir.IRBuilder, count: ir.Value) -> Iterator[ir.Value]:
     index.add_incoming(at.add(index, I64(1)), at.block)
     at.branch(head)
     at.position_at_end(end)
+
+
+class Strip(NamedTuple):
+    """A part of what a loop goes over: its number, where it begins, and how long it is."""
+
+    number: ir.Value
+    first: ir.Value
+    count: ir.Value
+
+
+@contextmanager
+def strips(at: ir.IRBuilder, count: ir.Value, size: ir.Value) -> Iterator[Strip]:
+    """A loop over `strip_count` strips of this size, the last of which may be shorter."""
+    with counted(at, strip_count(at, count, size)) as number:
+        first = at.mul(number, size)
+        left = at.sub(count, first)
+        yield Strip(number, first, at.select(at.icmp_unsigned("<", left, size), left, size))
+
+
+def strip_count(at: ir.IRBuilder, count: ir.Value, size: ir.Value) -> ir.Value:
+    """How many strips of the size there are in the count."""
+    return at.udiv(at.add(count, at.sub(size, I64(1))), size)

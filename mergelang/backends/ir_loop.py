@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from llvmlite import ir
 
-from mergelang.backends.ir_count import counted
+from mergelang.backends.ir_count import counted, strip_count, strips
 from mergelang.backends.ir_formulas import DOUBLE, I32, I64, PRECISIONS, STORED, Arithmetic
 from mergelang.backends.ir_total import Totals
 from mergelang.plan.loops import DRAWN, Loop
@@ -47,8 +47,9 @@ class _Writer:
     sums: Arithmetic = field(init=False)
     given: _Given = field(init=False)
     values: dict[int, ir.Value] = field(default_factory=dict)
-    row: ir.Value = field(init=False)  # the present row, column, and place within the block
-    column: ir.Value = field(init=False)
+    row: ir.Value = field(init=False)  # the present row, and the place within the block at which it starts
+    start: ir.Value = field(init=False)
+    column: ir.Value = field(init=False)  # the present column, and the place within the block
     place: ir.Value = field(init=False)
 
     def module(self) -> ir.Module:
@@ -97,7 +98,7 @@ class _Writer:
             [self._read(self.given.keys, I64(_KEY * draw + word)) for word in range(_KEY)] for draw in range(loop.draws)
         ]
         peaks = [self._held(self._word) for _ in range(loop.peak_count)]
-        counts = {register: self._held(I64) for register in loop.gaps}
+        counts = {register: self._held(I32) for register in loop.gaps}
         one_by_one = [step for step in loop.steps if step.op == "store" or loop.kinds[step.out] != "row"]
         with counted(self.at, rows) as self.row:
             self._take_inputs("row")
@@ -105,18 +106,23 @@ class _Writer:
                 if step not in one_by_one:
                     self._step(step, keys, peaks, counts)
             self._put_outputs("row")
-            start = self.at.mul(self.row, cols)
-            every = counted(self.at, cols) if totals is None else totals.counted(cols, chunk, self.given.sums)
-            with every as self.column:
-                self.place = self.at.add(start, self.column)
-                self._take_inputs("block", "column")
-                for step in one_by_one:
-                    self._step(step, keys, peaks, counts)
-                self._put_outputs("block", "column")
+            self.start = self.at.mul(self.row, cols)
+            with strips(self.at, cols, chunk) as strip:
+                every = counted(self.at, strip.count) if totals is None else totals.counted(strip.count)
+                with every as spot:
+                    self.column = self.at.add(strip.first, spot)
+                    self.place = self.at.add(self.start, self.column)
+                    self._take_inputs("block", "column")
+                    for step in one_by_one:
+                        self._step(step, keys, peaks, counts)
+                    self._put_outputs("block", "column")
+                    if totals is not None:
+                        totals.see([self.values[register] for register in loop.totals])
                 if totals is not None:
-                    totals.see([self.values[register] for register in loop.totals])
-        self._write_down(self.given.peaks, peaks)
-        self._write_down(self.given.counts, list(counts.values()))
+                    totals.write(strip.number, strip_count(self.at, cols, chunk), self.given.sums)
+                self._note(counts)
+        for place, peak in enumerate(peaks):
+            self.at.store(self.at.load(peak), self._spot(self.given.peaks, I64(place)))
 
     def _step(
         self, step: Step, keys: Sequence[Sequence[ir.Value]], peaks: Sequence[ir.Value], counts: dict[int, ir.Value]
@@ -133,7 +139,9 @@ class _Writer:
             if leaf in loop.peaks:
                 self._raise(peaks[loop.peaks.index(leaf)], self.values[step.out])
         elif step.op in DRAWN:
-            place, key = self.at.trunc(self.place, I32), keys[int(step.attrs["draw"])]
+            # In 32 bits, which weights have as well, so that vectors are as wide as theirs.
+            place = self.at.add(self.at.trunc(self.start, I32), self.at.trunc(self.column, I32))
+            key = keys[int(step.attrs["draw"])]
             self.values[step.out] = sums.drawn(step.op, place, key, args)
         else:
             self.values[step.out] = sums.apply(step.op, args, step.attrs)
@@ -165,7 +173,7 @@ class _Writer:
         zero = self.sums.is_zero(divisor)
         if kind == "column":
             zero = self.at.and_(zero, self.at.icmp_unsigned("==", self.row, I64(0)))
-        self.at.store(self.at.add(self.at.load(held), self.at.zext(zero, I64)), held)
+        self.at.store(self.at.add(self.at.load(held), self.at.zext(zero, I32)), held)
 
     def _raise(self, held: ir.Value, x: ir.Value) -> None:
         size, before = self.sums.size_bits(x), self.at.load(held)
@@ -177,9 +185,12 @@ class _Writer:
         self.at.store(kind(0), held)
         return held
 
-    def _write_down(self, pointer: ir.Value, held: Sequence[ir.Value]) -> None:
-        for place, one in enumerate(held):
-            self.at.store(self.at.load(one), self._spot(pointer, I64(place)))
+    def _note(self, counts: Mapping[int, ir.Value]) -> None:
+        """What a strip has counted to what the block has: it was as short as weights are, for as wide vectors."""
+        for place, held in enumerate(counts.values()):
+            spot = self._spot(self.given.counts, I64(place))
+            self.at.store(self.at.add(self.at.load(spot), self.at.zext(self.at.load(held), I64)), spot)
+            self.at.store(I32(0), held)
 
     def _read(self, pointer: ir.Value, index: ir.Value) -> ir.Value:
         return self.at.load(self._spot(pointer, index))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from llvmlite import ir
 
-from mergelang.backends.ir_count import counted
+from mergelang.backends.ir_count import counted, strips
 from mergelang.backends.ir_formulas import DOUBLE, I1, I8, I32, I64
 from mergelang.backends.sums import LANES, STRETCH
 
@@ -31,26 +31,21 @@ class Totals:
         self.held = [self.at.alloca(DOUBLE) for _ in range(self.count)]
 
     @contextmanager
-    def counted(self, count: ir.Value, chunk: ir.Value, sums: ir.Value) -> Iterator[ir.Value]:
-        """A loop over the numbers from 0 up to the count, chunk by chunk and stretch by stretch; each total's sums of
-        its chunks go to `sums`, one total's behind the other's."""
-        at = self.at
-        chunks = self._times(count, chunk)
-        with counted(at, chunks) as number:
-            first = at.mul(number, chunk)
-            size = self._least(at.sub(count, first), chunk)
-            for held in self.held:
-                at.store(DOUBLE(0), held)
-            with counted(at, self._times(size, I64(STRETCH))) as stretch:
-                begin = at.mul(stretch, I64(STRETCH))
-                here = self._least(at.sub(size, begin), I64(STRETCH))
-                self._clear(here)
-                with counted(at, here) as self.spot:
-                    yield at.add(at.add(first, begin), self.spot)
-                self._add()
-            for place, held in enumerate(self.held):
-                spot = at.add(at.mul(chunks, I64(place)), number)
-                at.store(at.load(held), at.gep(sums, [spot], inbounds=True))
+    def counted(self, count: ir.Value) -> Iterator[ir.Value]:
+        """A loop over the numbers from 0 up to the count, which are those of a chunk."""
+        for held in self.held:
+            self.at.store(DOUBLE(0), held)
+        with strips(self.at, count, I64(STRETCH)) as stretch:
+            self._clear(stretch.count)
+            with counted(self.at, stretch.count) as self.spot:
+                yield self.at.add(stretch.first, self.spot)
+            self._add()
+
+    def write(self, chunk: ir.Value, chunks: ir.Value, sums: ir.Value) -> None:
+        """Each total's sum of the chunk of this number to `sums`, where one total's chunks lie behind the other's."""
+        for place, held in enumerate(self.held):
+            spot = self.at.add(self.at.mul(chunks, I64(place)), chunk)
+            self.at.store(self.at.load(held), self.at.gep(sums, [spot], inbounds=True))
 
     def see(self, values: Sequence[ir.Value]) -> None:
         """The present value of each total."""
@@ -61,13 +56,6 @@ class Totals:
         memory = self.at.alloca(kind)
         memory.align = _ALIGNED
         return memory
-
-    def _times(self, count: ir.Value, size: ir.Value) -> ir.Value:
-        """How many times the size it takes for the count, the last of which may be shorter."""
-        return self.at.udiv(self.at.add(count, self.at.sub(size, I64(1))), size)
-
-    def _least(self, x: ir.Value, y: ir.Value) -> ir.Value:
-        return self.at.select(self.at.icmp_unsigned("<", x, y), x, y)
 
     def _clear(self, count: ir.Value) -> None:
         """Zeros, where a stretch has fewer values than there is room for."""

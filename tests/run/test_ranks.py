@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mergelang.backends import ranks
 from mergelang.backends.ranks import row_ranks
 from mergelang.backends.rows import device_rank, rank
 from mergelang.backends.scratch import HostScratch
@@ -71,3 +72,60 @@ def test_memory_with_gaps_is_written_in_place() -> None:
     x, out = torch.randn(6, 8, generator=torch.Generator().manual_seed(0)), torch.zeros(6, 16)
     rank(out[:, ::2], x[:, :8], dim=1)
     assert torch.equal(out[:, ::2].long(), x.argsort(dim=1).argsort(dim=1)) and not out[:, 1::2].any()
+
+
+def changes(generator: np.random.Generator, cols: int) -> np.ndarray:
+    """Sizes of changes between weights in bfloat16: few distinct numbers, and many zeros."""
+    base, tuned = (generator.normal(0, 0.02, (7, cols)).astype(np.float32) for _ in range(2))
+    cut = [(weights.view(np.uint32) & 0xFFFF0000).view(np.float32) for weights in (base, base + tuned / 50)]
+    return np.abs(cut[1] - cut[0])
+
+
+KINDS = {
+    "sizes": lambda generator, cols: np.abs(generator.normal(size=(7, cols))),
+    "both signs": lambda generator, cols: generator.normal(size=(7, cols)),
+    "below zero": lambda generator, cols: -np.abs(generator.normal(size=(7, cols))),
+    "changes": changes,
+    "near one": lambda generator, cols: 1 + 1e-5 * generator.normal(size=(7, cols)),
+    "few": lambda generator, cols: generator.integers(-3, 3, (7, cols)) / 4,
+    "equal": lambda generator, cols: np.full((7, cols), -2.5),
+}
+
+
+@pytest.mark.parametrize("cols", [1, 2, 63, 64, 65, 1000, 2048, 2049])
+@pytest.mark.parametrize("kind", KINDS)
+def test_short_keys_tell_rows_apart_that_models_have(kind: str, cols: int) -> None:
+    x = KINDS[kind](np.random.default_rng(cols), cols).astype(np.float32)
+    assert_ranked(x, by_wide_keys=False)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.where(np.arange(2000) % 50 == 7, math.nan, np.sin(np.arange(2000))),
+        np.where(np.arange(2000) == 7, -math.inf, np.sin(np.arange(2000))),
+        np.append(1e30, np.sin(np.arange(2000))),
+        np.arange(2000) % 7 / 3,
+        np.zeros(1 << 17),
+    ],
+)
+def test_wide_keys_tell_all_rows_apart(x: np.ndarray) -> None:
+    assert_ranked(np.stack([x, x[::-1]]).astype(np.float32), by_wide_keys=True)
+
+
+def test_rows_that_need_wide_keys_come_at_any_place() -> None:
+    """The numbers of each group of rows are told apart by what keys that takes, from where short ones fail."""
+    x = np.random.default_rng(0).normal(size=(300, 1000)).astype(np.float32)
+    x[200, 3] = math.inf
+    assert_ranked(x, by_wide_keys=True)
+
+
+def assert_ranked(x: np.ndarray, by_wide_keys: bool) -> None:
+    expected, out = np.empty_like(x), np.empty_like(x)
+    order = np.argsort(x + 0, axis=1, kind="stable")
+    np.put_along_axis(expected, order, np.arange(x.shape[1], dtype=x.dtype)[None], axis=1)
+    with patch.object(ranks, "_by_wide_keys", wraps=ranks._by_wide_keys) as wide:
+        row_ranks(out, x, HostScratch())
+    assert np.array_equal(out, expected) and wide.called == by_wide_keys
+    ranks.row_ranks(x, x, HostScratch())
+    assert np.array_equal(x, expected)
