@@ -10,7 +10,7 @@ from llvmlite import ir
 from mergelang.backends.ir_count import counted, strips
 from mergelang.backends.ir_formulas import FLOAT, I1, I32, I64
 
-KEYS, MEND, PLACES = "keys", "mend", "places"
+KEYS, PLACES = "keys", "places"
 WIDE_KEYS, WIDE_PLACES = "wide keys", "wide places"
 # How far below a row's largest size its keys tell numbers apart: 16 octaves of 2 ** 23 numbers each, less
 # what it takes to begin at a number with few bits, so that the keys of such numbers have few bits too.
@@ -27,16 +27,16 @@ _LOWEST = -(1 << 31)
 @cache
 def rank_module(name: str) -> str:
     """The text of a module with one function, of: rows, columns, how many bits a column has, and where float32 numbers,
-    their keys (uint32, where wide int64), float32 places, and what went wrong (int64) begin.
+    their places (float32) and keys (uint32, where wide int64), and what went wrong (int64) begin.
 
     `keys` fills the keys, which ascend as the row's numbers do as far as they tell, and then as the columns: they are
-    the leading bits of a number's place in the order of floats, whether there are further ones, and the column. `mend`
-    brings each row's keys, which have been sorted, into the order of the numbers where only further bits tell; it gives
-    up a row that takes too long and says 1. `places` fills the places with each number's, from 0, among its row's keys.
-    Wide keys have room for all bits, and there is nothing to mend.
+    the leading bits of a number's place in the order of floats, whether there are further ones, and the column.
+    `places` takes each row's keys, which have been sorted, brings them into the order of the numbers where only further
+    bits tell, and fills the places with each number's, from 0; of a row that takes too long it says 1. Wide keys have
+    room for all bits, and there is nothing to mend.
     """
     module, word = ir.Module(name), I64 if name in (WIDE_KEYS, WIDE_PLACES) else I32
-    arrays = [FLOAT.as_pointer(), word.as_pointer(), FLOAT.as_pointer(), I64.as_pointer()]
+    arrays = [FLOAT.as_pointer(), FLOAT.as_pointer(), word.as_pointer(), I64.as_pointer()]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64, I64, I32, *arrays]), name)
     rows, cols, bits, *given = function.args
     for array in given:
@@ -45,8 +45,8 @@ def rank_module(name: str) -> str:
     mask = at.sub(at.shl(word(1), at.zext(bits, word) if word == I64 else bits), word(1))
     with counted(at, rows) as row:
         start = at.mul(row, cols)
-        numbers, keys, places = (at.gep(array, [start], inbounds=True) for array in given[:3])
-        _ROWS[name](_Row(at, cols, mask, numbers, keys, places, given[3]))
+        numbers, places, keys = (at.gep(array, [start], inbounds=True) for array in given[:3])
+        _ROWS[name](_Row(at, cols, mask, numbers, places, keys, given[3]))
     at.ret_void()
     return str(module)
 
@@ -57,8 +57,8 @@ class _Row:
     cols: ir.Value
     mask: ir.Value  # ones where a key holds the column
     numbers: ir.Value
-    keys: ir.Value
     places: ir.Value
+    keys: ir.Value
     failed: ir.Value
 
     def fill_keys(self) -> None:
@@ -105,7 +105,11 @@ class _Row:
                 at.store(at.select(at.icmp_signed(sign, x, before), x, before), held)
         return at.load(least), at.load(largest)
 
-    def mend(self) -> None:
+    def mend_and_fill_places(self) -> None:
+        self._mend()
+        self.fill_places()
+
+    def _mend(self) -> None:
         at, steps = self.at, self._held(I64(0))
         with strips(at, at.sub(self.cols, I64(1)), I64(_STRIP)) as strip:
             found = self._held(I32(0))
@@ -190,8 +194,7 @@ class _Row:
 
 _ROWS = {
     KEYS: _Row.fill_keys,
-    MEND: _Row.mend,
-    PLACES: _Row.fill_places,
+    PLACES: _Row.mend_and_fill_places,
     WIDE_KEYS: _Row.fill_wide_keys,
     WIDE_PLACES: _Row.fill_places,
 }

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-from mergelang.backends.ir_rank import KEYS, MEND, PLACES, WIDE_KEYS, WIDE_PLACES, rank_module
+from mergelang.backends.ir_rank import KEYS, PLACES, WIDE_KEYS, WIDE_PLACES, rank_module
 from mergelang.backends.machine_code import function_of, may_run, once
 from mergelang.backends.scratch import HostScratch, address
 
-# Bits of a column in a short key, at most: the others have to tell most numbers of the row apart.
-MOST_BITS = 16
+
+class Keys(NamedTuple):
+    """Whole numbers that ascend as a row's numbers do, what makes them and what makes places of them."""
+
+    fill: str
+    place: str
+    kind: type[np.generic]
+
+
+SHORT = Keys(KEYS, PLACES, np.uint32)
+WIDE = Keys(WIDE_KEYS, WIDE_PLACES, np.int64)
+# Columns with short keys, at most: the bits that a column leaves have to tell most numbers of the row apart.
+MOST_COLS = 1 << 16
 # Numbers whose keys are sorted at a time: few enough for the cache.
 _TOGETHER = 1 << 17
 
@@ -23,43 +35,36 @@ def row_ranks(out: np.ndarray, x: np.ndarray, scratch: HostScratch) -> None:
     Equal values keep their order, minus zero equals zero, and NaN comes last.
     """
     rows, cols = x.shape
-    bits = (cols - 1).bit_length()
     if x.dtype != np.float32 or not may_run() or not x.size:
         order = np.argsort(x + 0, axis=1, kind="stable")
         np.put_along_axis(out, order, np.arange(cols, dtype=out.dtype)[None], axis=1)
         return
     values = np.ascontiguousarray(x)
     places = out if out.flags.c_contiguous and not np.may_share_memory(out, values) else np.empty_like(values)
-    step, short = max(1, _TOGETHER // cols), bits <= MOST_BITS
-    for first in range(0, rows, step):
-        part = places[first : first + step], values[first : first + step], bits, scratch
-        short = short and _by_short_keys(*part)
-        if not short:
-            _by_wide_keys(*part)
+    done = _rank(places, values, SHORT, scratch) if cols <= MOST_COLS else 0
+    if done < rows:
+        _rank(places[done:], values[done:], WIDE, scratch)
     if places is not out:
         out[...] = places
 
 
-def _by_short_keys(places: np.ndarray, values: np.ndarray, bits: int, scratch: HostScratch) -> bool:
-    """By keys that do not hold all of a number; False where that leaves too much to do."""
-    keys = scratch.take("rank keys", values.size, np.uint32).reshape(values.shape)
-    failed = ctypes.c_int64()
-    given = *values.shape, bits, address(values), address(keys), address(places), ctypes.addressof(failed)
-    _function(KEYS)(*given)
-    keys.sort(axis=1)
-    _function(MEND)(*given)
-    if failed.value:
-        return False
-    _function(PLACES)(*given)
-    return True
-
-
-def _by_wide_keys(places: np.ndarray, values: np.ndarray, bits: int, scratch: HostScratch) -> None:
-    keys = scratch.take("wide rank keys", values.size, np.int64).reshape(values.shape)
-    given = *values.shape, bits, address(values), address(keys), address(places), 0
-    _function(WIDE_KEYS)(*given)
-    keys.sort(axis=1)
-    _function(WIDE_PLACES)(*given)
+def _rank(places: np.ndarray, values: np.ndarray, by: Keys, scratch: HostScratch) -> int:
+    """Ranks row by row as long as such keys do, some rows at a time; how many that are."""
+    rows, cols = map(int, values.shape)
+    together = min(rows, max(1, _TOGETHER // cols))
+    keys, failed = scratch.take(by.fill, together * cols, by.kind).reshape(together, cols), ctypes.c_int64()
+    fill, place = _function(by.fill), _function(by.place)
+    bits, stride = (cols - 1).bit_length(), cols * values.itemsize
+    of_values, of_places, given = address(values), address(places), (address(keys), ctypes.addressof(failed))
+    for first in range(0, rows, together):
+        count, offset = min(together, rows - first), first * stride
+        arguments = count, cols, bits, of_values + offset, of_places + offset, *given
+        fill(*arguments)
+        keys[:count].sort(axis=1)
+        place(*arguments)
+        if failed.value:
+            return first
+    return rows
 
 
 @once
