@@ -14,7 +14,7 @@ STRETCH = 4096
 MOST_STRETCHES = 256
 # One weight in so many is looked at for a sample; of a large model one in more, but no fewer than leave small tensors
 # their share.
-ONE_IN = 32
+ONE_IN = 64
 MOST_ONE_IN = 256
 # Of the weights looked at for a sample of a model, one in so many is taken: neighbours tell little more.
 THINNED = 16
@@ -108,7 +108,7 @@ def looked_at(one_in: int) -> int:
     """How many weights there are for each that is looked at where a sample takes one in `one_in` of a whole model.
 
     >>> looked_at(40), looked_at(2000), looked_at(2_000_000)
-    (32, 125, 256)
+    (64, 125, 256)
     """
     return max(ONE_IN, min(MOST_ONE_IN, one_in // THINNED))
 
