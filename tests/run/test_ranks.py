@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from unittest.mock import patch
 
 import numpy as np
@@ -81,22 +82,47 @@ def changes(generator: np.random.Generator, cols: int) -> np.ndarray:
     return np.abs(cut[1] - cut[0])
 
 
-KINDS = {
+def some_near(generator: np.random.Generator, cols: int) -> np.ndarray:
+    """Few distinct numbers, and here and there one that is hardly larger than such a number."""
+    few = generator.integers(1, 4, (7, cols)) / 4
+    return few + (generator.random((7, cols)) < 0.04) * generator.integers(1, 5, (7, cols)) / 2**16
+
+
+def far_below(ends: tuple[float, ...]) -> Callable[[np.random.Generator, int], np.ndarray]:
+    """Zeros and ones, and rarely numbers where the largest ones' octaves end that are told apart."""
+    return lambda generator, cols: np.where(
+        generator.random((7, cols)) < 0.03, generator.choice(ends, (7, cols)), generator.integers(0, 2, (7, cols))
+    )
+
+
+OF_FEW_BITS = {
+    "eight octaves below": far_below((1.0625 / 2**8, 1 / 2**8, 1.125 / 2**8, 1.0625 / 2**9)),
+    "below and above": far_below((1.0625 / 2**8, 1 / 2**8, -1.125 / 2**8, -1.0625 / 2**8, -1)),
+    "sixteen octaves below": far_below((1.0625 / 2**16, 1 / 2**16, 1.125 / 2**16, 1.03125 / 2**16)),
+    "changes": changes,
+    "few": lambda generator, cols: generator.integers(-3, 3, (7, cols)) / 4,
+    "equal": lambda generator, cols: np.full((7, cols), -2.5),
+    "some near": some_near,
+}
+OTHERS = {
     "sizes": lambda generator, cols: np.abs(generator.normal(size=(7, cols))),
     "both signs": lambda generator, cols: generator.normal(size=(7, cols)),
     "below zero": lambda generator, cols: -np.abs(generator.normal(size=(7, cols))),
-    "changes": changes,
     "near one": lambda generator, cols: 1 + 1e-5 * generator.normal(size=(7, cols)),
-    "few": lambda generator, cols: generator.integers(-3, 3, (7, cols)) / 4,
-    "equal": lambda generator, cols: np.full((7, cols), -2.5),
 }
 
 
-@pytest.mark.parametrize("cols", [1, 2, 63, 64, 65, 1000, 2048, 2049])
-@pytest.mark.parametrize("kind", KINDS)
-def test_short_keys_tell_rows_apart_that_models_have(kind: str, cols: int) -> None:
-    x = KINDS[kind](np.random.default_rng(cols), cols).astype(np.float32)
-    assert_ranked(x, by_wide_keys=False)
+@pytest.mark.parametrize("cols", [1, 2, 3, 16, 63, 64, 65, 256, 257, 1001, 2048, 5633, (1 << 16) - 1, 1 << 16])
+@pytest.mark.parametrize("kind", OF_FEW_BITS | OTHERS)
+def test_few_bits_tell_rows_apart_that_models_have(kind: str, cols: int) -> None:
+    x = (OF_FEW_BITS | OTHERS)[kind](np.random.default_rng(cols), cols).astype(np.float32)
+    assert_ranked(x, "counting" if kind in OF_FEW_BITS and 1000 < cols <= ranks.MOST_COLS else None)
+
+
+@pytest.mark.parametrize("cols", [1000, 2048, 5632])
+@pytest.mark.parametrize("kind", OTHERS)
+def test_rows_of_other_numbers_are_sorted(kind: str, cols: int) -> None:
+    assert_ranked(OTHERS[kind](np.random.default_rng(cols), cols).astype(np.float32), "short keys")
 
 
 @pytest.mark.parametrize(
@@ -110,23 +136,30 @@ def test_short_keys_tell_rows_apart_that_models_have(kind: str, cols: int) -> No
     ],
 )
 def test_wide_keys_tell_all_rows_apart(x: np.ndarray) -> None:
-    assert_ranked(np.stack([x, x[::-1]]).astype(np.float32), by_wide_keys=True)
+    assert_ranked(np.stack([x, x[::-1]]).astype(np.float32), "wide keys")
 
 
-def test_rows_that_need_wide_keys_come_at_any_place() -> None:
-    """The numbers of each group of rows are told apart by what keys that takes, from where short ones fail."""
-    x = np.random.default_rng(0).normal(size=(300, 1000)).astype(np.float32)
-    x[200, 3] = math.inf
-    assert_ranked(x, by_wide_keys=True)
+@pytest.mark.parametrize("row", [0, 1, 140, 200, 299])
+def test_rows_that_need_another_way_come_at_any_place(row: int) -> None:
+    x = (np.random.default_rng(0).integers(0, 9, (300, 1000)) / 8).astype(np.float32)
+    x[row] = np.sin(np.arange(1000))
+    assert_ranked(x, "short keys")
+    x[row, 3] = math.inf
+    assert_ranked(x, "wide keys")
 
 
-def assert_ranked(x: np.ndarray, by_wide_keys: bool) -> None:
+WAYS = {ranks.SHORT: "short keys", ranks.WIDE: "wide keys"}
+
+
+def assert_ranked(x: np.ndarray, way: str | None) -> None:
+    """The ranks are those of a stable sort, and the last rows' were found in this way, if one is given."""
     expected, out = np.empty_like(x), np.empty_like(x)
     order = np.argsort(x + 0, axis=1, kind="stable")
     np.put_along_axis(expected, order, np.arange(x.shape[1], dtype=x.dtype)[None], axis=1)
-    with patch.object(ranks, "_rank", wraps=ranks._rank) as rank_:
+    with patch.object(ranks, "_by_sorting", wraps=ranks._by_sorting) as by_sorting:
         row_ranks(out, x, HostScratch())
     assert np.array_equal(out, expected)
-    assert by_wide_keys == any(call.args[2] is ranks.WIDE for call in rank_.mock_calls)
-    ranks.row_ranks(x, x, HostScratch())
+    sorts = [(call.args[2], len(call.args[1])) for call in by_sorting.mock_calls]
+    assert way in (None, next((WAYS[keys] for keys, rows in reversed(sorts) if rows), "counting"))
+    row_ranks(x, x, HostScratch())
     assert np.array_equal(x, expected)
