@@ -38,7 +38,8 @@ def test_code_is_written_once_by_one_thread_at_a_time() -> None:
 
 
 def test_what_workers_ask_for_is_written_so() -> None:
-    for make, name in ((bracket._function, np.dtype(np.float32)), (ranks._function, "keys"), (summing, "F32")):
+    brackets, sums = (bracket._function, np.dtype(np.float32)), (summing, "F32")
+    for make, name in (brackets, (ranks._sorting, "keys"), (ranks._counting, "ranks"), sums):
         assert make(name) is make(name)
         # Nobody else writes meanwhile, and what is there needs no writing.
         with machine_code.WRITING, ThreadPoolExecutor(1) as thread:
