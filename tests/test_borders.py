@@ -24,6 +24,7 @@ DOORS = {
         "mergelang.backends.ir_count",
         "mergelang.backends.ir_total",
         "mergelang.backends.ir_row",
+        "mergelang.backends.ir_vectors",
         "mergelang.backends.ir_rank",
         "mergelang.backends.ir_counting",
         "mergelang.backends.ir_bracket",

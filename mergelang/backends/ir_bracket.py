@@ -8,7 +8,8 @@ from functools import cache
 from llvmlite import ir
 
 from mergelang.backends.ir_count import counted
-from mergelang.backends.ir_formulas import I1, I32, I64, PRECISIONS
+from mergelang.backends.ir_formulas import I64, PRECISIONS
+from mergelang.backends.ir_vectors import ones, spread, store_chosen
 
 NAME = "bracket"
 COUNTS = 4  # values below and up to its least end, and below and up to its largest
@@ -61,7 +62,7 @@ class _Writer:
         """So many times as many values as there are lanes, from the first on."""
         at, vector = self.at, ir.VectorType(self.number, lanes)
         start = at.bitcast(at.gep(values, [first], inbounds=True), vector.as_pointer())
-        least, largest = (self._spread(end, vector) for end in ends)
+        least, largest = (spread(at, end, lanes) for end in ends)
         with counted(at, count) as index:
             x = at.load(at.gep(start, [index], inbounds=True), align=_ALIGNED)
             upto_least, below_largest = at.fcmp_ordered("<=", x, least), at.fcmp_ordered("<", x, largest)
@@ -74,26 +75,12 @@ class _Writer:
         """Keep the values for which it holds, which are few."""
         at, bits, place = self.at, self._bits(truth), self.held[COUNTS]
         with at.if_then(at.icmp_unsigned("!=", bits, bits.type(0)), likely=False):
-            at.call(self._compressed(x.type), [x, at.gep(self.inside, [at.load(place)], inbounds=True), truth])
+            store_chosen(at, x, truth, at.gep(self.inside, [at.load(place)], inbounds=True))
             self._add(place, bits)
-
-    def _compressed(self, vector: ir.VectorType) -> ir.Function:
-        """The instruction that stores the chosen values of a vector one behind the other."""
-        name = f"llvm.masked.compressstore.v{vector.count}{vector.element.intrinsic_name}"
-        known = self.at.module.globals.get(name)
-        kinds = [vector, self.number.as_pointer(), ir.VectorType(I1, vector.count)]
-        return known or ir.Function(self.at.module, ir.FunctionType(ir.VoidType(), kinds), name)
 
     def _bits(self, truth: ir.Value) -> ir.Value:
         return self.at.bitcast(truth, ir.IntType(truth.type.count))
 
     def _add(self, held: ir.Value, bits: ir.Value) -> None:
         """The number of ones among the bits."""
-        ones = self.at.ctpop(bits) if bits.type.width > 1 else bits
-        self.at.store(self.at.add(self.at.load(held), self.at.zext(ones, I64)), held)
-
-    def _spread(self, number: ir.Value, vector: ir.VectorType) -> ir.Value:
-        """A vector of the one number."""
-        nothing, places = ir.Constant(vector, ir.Undefined), ir.VectorType(I32, vector.count)
-        one = self.at.insert_element(nothing, number, I32(0))
-        return self.at.shuffle_vector(one, nothing, ir.Constant(places, [0] * vector.count))
+        self.at.store(self.at.add(self.at.load(held), self.at.zext(ones(self.at, bits), I64)), held)

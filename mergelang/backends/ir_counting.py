@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache, reduce
 
@@ -11,6 +10,7 @@ from llvmlite import ir
 from mergelang.backends.ir_count import counted
 from mergelang.backends.ir_formulas import FLOAT, I1, I8, I16, I32, I64
 from mergelang.backends.ir_row import ROW, Row
+from mergelang.backends.ir_vectors import lanes, ones, spread, store_chosen
 
 NAME = "ranks"
 # A number's leading bits and whether there are further ones: what it is counted by.
@@ -90,9 +90,9 @@ class _Counting:
 
     def _fill_bins(self) -> ir.Value:
         """Each column's bin; lists the columns of numbers with further bits and says how many there are."""
-        at, spread = self.at, self.row.spread(_OCTAVES)
+        at, scale = self.at, self.row.spread(_OCTAVES)
         with counted(at, self.row.cols) as column:
-            bits, more = self.row.place(column, spread)
+            bits, more = self.row.place(column, scale)
             leading = at.lshr(bits, I32(32 - _BITS))
             lost = at.icmp_unsigned("!=", at.shl(bits, I32(_BITS - 1)), I32(0))
             bin_ = at.or_(at.and_(leading, I32(-2)), at.zext(at.or_(more, lost), I32))
@@ -105,18 +105,16 @@ class _Counting:
             self._list(at.add(done, left), count, 1)
         return at.load(count)
 
-    def _list(self, first: ir.Value, count: ir.Value, lanes: int) -> None:
+    def _list(self, first: ir.Value, count: ir.Value, together: int) -> None:
         """Lists those of so many columns whose numbers have further bits."""
-        at, truths = self.at, ir.VectorType(I1, lanes)
-        spot = at.bitcast(at.gep(self.bins, [first], inbounds=True), ir.VectorType(I16, lanes).as_pointer())
+        at, truths = self.at, ir.VectorType(I1, together)
+        spot = at.bitcast(at.gep(self.bins, [first], inbounds=True), ir.VectorType(I16, together).as_pointer())
         more = at.trunc(at.load(spot, align=2), truths)
-        bits = at.bitcast(more, ir.IntType(lanes))
+        bits = at.bitcast(more, ir.IntType(together))
         with at.if_then(at.icmp_unsigned("!=", bits, bits.type(0))):
-            columns = at.add(_spread(at, at.trunc(first, I32), lanes), _lanes(range(lanes)))
-            spot = at.gep(self.columns, [at.load(count)], inbounds=True)
-            at.call(_compressed(at.module, lanes), [columns, spot, more])
-            ones = at.ctpop(bits) if lanes > 1 else bits
-            at.store(at.add(at.load(count), at.zext(ones, I64)), count)
+            columns = at.add(spread(at, at.trunc(first, I32), together), lanes(range(together)))
+            store_chosen(at, columns, more, at.gep(self.columns, [at.load(count)], inbounds=True))
+            at.store(at.add(at.load(count), at.zext(ones(at, bits), I64)), count)
 
     def _count(self) -> None:
         """How many numbers there are in each bin of each part, and before each one."""
@@ -153,10 +151,10 @@ class _Counting:
             with at.if_then(at.icmp_unsigned("!=", bits, bits.type(0))):
                 sums, step = all_, 1
                 while step < _LANES:
-                    behind = at.shuffle_vector(nothing, sums, _lanes(range(_LANES - step, 2 * _LANES - step)))
+                    behind = at.shuffle_vector(nothing, sums, lanes(range(_LANES - step, 2 * _LANES - step)))
                     sums, step = at.add(sums, behind), 2 * step
                 before = at.load(total)
-                first = at.add(at.zext(at.sub(sums, all_), wide), _spread(at, before, _LANES))
+                first = at.add(at.zext(at.sub(sums, all_), wide), spread(at, before, _LANES))
                 at.store(at.add(before, at.zext(at.extract_element(sums, I32(_LANES - 1)), I32)), total)
                 for spot, count in zip(spots, found, strict=True):
                     at.store(first, at.gep(firsts, [spot], inbounds=True), align=4)
@@ -200,22 +198,3 @@ class _Counting:
             spot = at.gep(self.ranks, [column], inbounds=True)
             move = at.add(at.load(up), at.load(at.gep(moves, [one], inbounds=True)))
             at.store(at.fadd(at.load(spot), at.sitofp(move, FLOAT)), spot)
-
-
-def _compressed(module: ir.Module, lanes: int) -> ir.Function:
-    """The instruction that stores the chosen numbers of a vector one behind the other."""
-    name, vector = f"llvm.masked.compressstore.v{lanes}i32", ir.VectorType(I32, lanes)
-    kinds = [vector, I32.as_pointer(), ir.VectorType(I1, lanes)]
-    return module.globals.get(name) or ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
-
-
-def _spread(at: ir.IRBuilder, number: ir.Value, lanes: int) -> ir.Value:
-    """A vector of the one number."""
-    nothing = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
-    return at.shuffle_vector(at.insert_element(nothing, number, I32(0)), nothing, _lanes([0] * lanes))
-
-
-def _lanes(numbers: Iterable[int]) -> ir.Constant:
-    """The numbers of a vector's lanes."""
-    chosen = list(numbers)
-    return ir.Constant(ir.VectorType(I32, len(chosen)), chosen)

@@ -10,6 +10,7 @@ from llvmlite import ir
 
 from mergelang.backends.ir_count import counted, strips
 from mergelang.backends.ir_formulas import DOUBLE, I1, I8, I32, I64
+from mergelang.backends.ir_vectors import lanes
 from mergelang.backends.sums import LANES, STRETCH
 
 _ALIGNED = 64  # bytes: a vector of the widest registers there are
@@ -74,16 +75,17 @@ class Totals:
 
     def _total(self, stretch: ir.Value) -> ir.Value:
         """The sum of a stretch: lane by lane, and then the lanes by halves."""
-        at, lanes = self.at, LANES
-        start = at.bitcast(stretch, ir.VectorType(self.number, lanes).as_pointer())
+        at, count = self.at, LANES
+        start = at.bitcast(stretch, ir.VectorType(self.number, count).as_pointer())
         total = at.load(start)
-        for place in range(1, STRETCH // lanes):
+        for place in range(1, STRETCH // count):
             total = at.fadd(total, at.load(at.gep(start, [I64(place)], inbounds=True)))
-        while lanes > 1:
-            lanes //= 2
-            total = at.fadd(self._part(total, 0, lanes), self._part(total, lanes, lanes))
+        while count > 1:
+            count //= 2
+            total = at.fadd(self._part(total, 0, count), self._part(total, count, count))
         return at.extract_element(total, I32(0))
 
     def _part(self, vector: ir.Value, first: int, count: int) -> ir.Value:
-        places = ir.Constant(ir.VectorType(I32, count), list(range(first, first + count)))
-        return self.at.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), places)
+        return self.at.shuffle_vector(
+            vector, ir.Constant(vector.type, ir.Undefined), lanes(range(first, first + count))
+        )
