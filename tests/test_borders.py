@@ -22,6 +22,7 @@ DOORS = {
         "mergelang.backends.ir_formulas",
         "mergelang.backends.ir_loop",
         "mergelang.backends.ir_count",
+        "mergelang.backends.ir_stretch",
         "mergelang.backends.ir_total",
         "mergelang.backends.ir_row",
         "mergelang.backends.ir_vectors",

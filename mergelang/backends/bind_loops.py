@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mergelang.backends.bound import UNITS, Bound, Registers, needs_kernel
+from mergelang.backends.bracket import NOWHERE, room, told
 from mergelang.backends.draws import DrawKey, key_of_draw
-from mergelang.backends.folds import Total
+from mergelang.backends.folds import Streaming, Total
 from mergelang.backends.frame import Action, Frame
 from mergelang.backends.layout import Layout
 from mergelang.backends.loop_call import Code, Found
-from mergelang.plan.loops import Part, Placed, kept_registers
+from mergelang.backends.order import Order
+from mergelang.backends.precision import number_of
+from mergelang.plan.loops import Part, Placed, is_bracketed, kept_registers
 from mergelang.plan.model import Phase, Program, Step
 
 if TYPE_CHECKING:
@@ -29,8 +33,9 @@ def bind_loops(
     actions, answered = list[Action](), set[int]()
     for index, part in enumerate(parts):
         if isinstance(part, Placed):
-            actions.append(_run(registers, part, code[part.loop.name], _summed(phase, part)))
-            answered.update(number for number, _ in _summed(phase, part))
+            folds = _answered(phase, part)
+            actions.append(_run(registers, part, code[part.loop.name], folds))
+            answered.update((*folds.totals, *folds.brackets))
         else:
             actions += _by_kernels(registers, index, part) if by_kernels[index] else _on_host(registers, part)
     blocks = [(number, fold) for number, fold in enumerate(phase.folds) if program.kinds[fold.source] != "scalar"]
@@ -75,29 +80,50 @@ def _temporaries(program: Program, step: Step) -> tuple[str, int]:
     return program.kinds[step.out], temps_of(step.op)
 
 
-def _summed(phase: Phase, placed: Placed) -> list[tuple[int, int]]:
-    """The statistics that the loop answers, each with the number of its total."""
-    folds = [(number, fold) for number, fold in enumerate(phase.folds) if fold.kind == "total"]
-    return [(number, placed.totals.index(fold.source)) for number, fold in folds if fold.source in placed.totals]
+class _Folds(NamedTuple):
+    """The phase's statistics that a loop answers: of totals with their numbers among the loop's, of order statistics in
+    the order of its brackets."""
+
+    totals: Mapping[int, int]
+    brackets: Sequence[int]
 
 
-def _run(registers: Registers, placed: Placed, code: Code, summed: Sequence[tuple[int, int]]) -> Action:
+def _answered(phase: Phase, placed: Placed) -> _Folds:
+    totals = {n: fold.source for n, fold in enumerate(phase.folds) if fold.kind == "total"}
+    orders = [n for n, fold in enumerate(phase.folds) if is_bracketed(fold) and fold.source in placed.brackets]
+    return _Folds({n: placed.totals.index(r) for n, r in totals.items() if r in placed.totals}, orders)
+
+
+def _run(registers: Registers, placed: Placed, code: Code, folds: _Folds) -> Action:
     inputs = [registers.shaped(register) for register in placed.inputs]
     outputs = [registers.shaped(register) for register in placed.outputs]
+    kind = number_of(placed.loop.precision)
 
     def run(frame: Frame) -> None:
         leaves = [frame.bytes.weights(leaf) for leaf in placed.leaves]
         stores = [frame.bytes.memory(slot) for slot in placed.stores]
         made = [operand(frame) for operand in inputs], [operand(frame) for operand in outputs]
         numbers = [frame.numbers[register] for register in placed.numbers]
-        blocks = [*made[0], *leaves, *made[1], *stores]
-        found = code(numbers, _keys(placed, frame), blocks, frame.shape, frame.grid.spots("block"))
+        weights, chunk = math.prod(frame.shape), frame.grid.spots("block")
+        orders = [_order(frame.shares[number]) for number in folds.brackets]
+        insides = [room(place, weights, kind, frame.workspace.host) for place in range(len(orders))]
+        blocks = [*made[0], *leaves, *made[1], *stores, *insides]
+        brackets = [NOWHERE if order is None else order.bracket for order in orders]
+        found = code(numbers, _keys(placed, frame), blocks, frame.shape, chunk, brackets)
         _tell(placed, frame, stores, found)
-        for number, sums in summed:
+        for number, sums in folds.totals.items():
             if isinstance(share := frame.shares[number], Total):
                 share.add(found.sums[sums])
+        for order, inside, counts in zip(orders, insides, found.laid, strict=True):
+            if order is not None:
+                order.add(told(inside, counts, weights, order.chunk(chunk)))
 
     return run
+
+
+def _order(share: Streaming | None) -> Order | None:
+    assert share is None or isinstance(share, Order)
+    return share
 
 
 def _keys(placed: Placed, frame: Frame) -> list[DrawKey]:

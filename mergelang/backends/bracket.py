@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mergelang.backends.ir_bracket import COUNTS, NAME, bracket_module
-from mergelang.backends.machine_code import C_NUMBERS, function_of, may_run, once
-from mergelang.backends.scratch import HostScratch, address
+from mergelang.backends.machine_code import may_run
+from mergelang.backends.scratch import HostScratch
 
 if TYPE_CHECKING:
     from mergelang.backends.scratch import Block
 
-# Values that are looked at in one call, so that there is memory for so many inside a bracket.
-STRETCH = 1 << 18
 
-
-@dataclass(frozen=True, slots=True)
-class Bracket:
+class Bracket(NamedTuple):
     """Two values, the least one first."""
 
     least: float = -math.inf
@@ -30,6 +23,7 @@ class Bracket:
 
 
 EVERYWHERE = Bracket()
+NOWHERE = Bracket(math.inf, math.inf)
 
 
 class Counts(NamedTuple):
@@ -45,13 +39,31 @@ class Counts(NamedTuple):
 Laid = tuple[np.ndarray, Counts]
 
 
-def laid_out(values: Block, bracket: Bracket, stretch: int | None, scratch: HostScratch) -> Iterator[Laid]:
-    """The values strictly inside the bracket, on the host, and the counts: for each stretch of so many values, or for
-    stretches that suit the device."""
+def laid_out(values: Block, bracket: Bracket, chunk: int | None, scratch: HostScratch) -> Iterator[Laid]:
+    """The values strictly inside the bracket, on the host, and the counts: of each chunk of so many values, or of all
+    at once."""
     if isinstance(values, np.ndarray) and may_run():
-        return _on_host(np.ascontiguousarray(values), bracket, stretch or STRETCH, scratch)
-    size = stretch or len(values)
+        return _on_host(np.ascontiguousarray(values), bracket, chunk, scratch)
+    size = chunk or len(values)
     return (_apart(values[first : first + size], bracket) for first in range(0, len(values), size))
+
+
+def room(number: int, values: int, kind: type[np.generic], scratch: HostScratch) -> np.ndarray:
+    """Memory for so many values inside the bracket of this number."""
+    return scratch.take(f"inside {number}", values, kind)
+
+
+def told(inside: np.ndarray, counts: np.ndarray, values: int, chunk: int | None) -> Iterator[Laid]:
+    """What a loop has found of so many values: those inside, one after the other, and the counts [chunks, 4] without
+    how many there are; of all at once if no chunk is given."""
+    if chunk is None:
+        counts, chunk = counts.sum(axis=0, keepdims=True), values
+    picked = 0
+    for number, (below_least, upto_least, below_largest, upto_largest) in enumerate(counts.tolist()):
+        here = min(chunk, values - number * chunk)
+        of_chunk = Counts(below_least, upto_least, below_largest, upto_largest, here)
+        first, picked = picked, picked + max(0, of_chunk.below_largest - of_chunk.upto_least)
+        yield inside[first:picked].copy(), of_chunk
 
 
 def copied(values: Block) -> np.ndarray:
@@ -60,27 +72,17 @@ def copied(values: Block) -> np.ndarray:
 
 
 def _apart(values: Block, bracket: Bracket) -> Laid:
-    """What one stretch holds, without a function made for it: on a device, and where none may be made."""
-    least, largest = bracket.least, bracket.largest
+    """What one chunk holds, without a function made for it: on a device, and where none may be made."""
+    least, largest = bracket
     chosen = values[(values > least) & (values < largest)]
     truths = (values < least, values <= least, values < largest, values <= largest)
     return copied(chosen), Counts(*[*(int(truth.sum()) for truth in truths), len(values)])
 
 
-def _on_host(numbers: np.ndarray, bracket: Bracket, stretch: int, scratch: HostScratch) -> Iterator[Laid]:
-    look, counts = _function(numbers.dtype), np.zeros(COUNTS, dtype=np.int64)
-    inside = scratch.take("order inside", min(stretch, len(numbers)), numbers.dtype.type)
-    for first in range(0, len(numbers), stretch):
-        part = numbers[first : first + stretch]
-        look(len(part), address(part), bracket.least, bracket.largest, address(counts), address(inside))
-        found = Counts(*[*counts.tolist(), len(part)])
-        yield inside[: max(0, found.below_largest - found.upto_least)].copy(), found
+def _on_host(values: np.ndarray, bracket: Bracket, chunk: int | None, scratch: HostScratch) -> Iterator[Laid]:
+    from mergelang.backends.machine_loop import bracketing
 
-
-@once
-def _function(dtype: np.dtype) -> Callable[..., None]:
-    """What counts and picks values of this precision: see `ir_bracket`."""
-    precision = "F32" if dtype == np.float32 else "F64"
-    number = C_NUMBERS[precision]
-    kinds = ctypes.c_int64, ctypes.c_void_p, number, number, ctypes.c_void_p, ctypes.c_void_p
-    return function_of(bracket_module(precision), NAME, *kinds)
+    look, count = bracketing("F32" if values.dtype == np.float32 else "F64"), len(values)
+    inside = room(0, count, values.dtype.type, scratch)
+    found = look((), (), [values, inside], (1, count), chunk or count, [bracket])
+    return told(inside, found.laid[0], count, chunk)

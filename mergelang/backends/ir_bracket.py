@@ -1,82 +1,90 @@
-"""How values lie to a bracket as LLVM code: counted and picked in one pass, a vector of them at a time."""
+"""How what a loop works out lies to brackets, as LLVM code: counted and picked, a vector of values at a time."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 from llvmlite import ir
 
 from mergelang.backends.ir_count import counted
-from mergelang.backends.ir_formulas import I64, PRECISIONS
+from mergelang.backends.ir_formulas import DOUBLE, I64
+from mergelang.backends.ir_stretch import Stretches
 from mergelang.backends.ir_vectors import ones, spread, store_chosen
+from mergelang.backends.sums import STRETCH
 
-NAME = "bracket"
-COUNTS = 4  # values below and up to its least end, and below and up to its largest
-# Values that are looked at together: a vector of the widest registers there are.
-LANES = {"F32": 16, "F64": 8}
-_ALIGNED = 4  # bytes, at least
-
-
-@cache
-def bracket_module(precision: str) -> str:
-    """The text of a module with one function, of: how many values, where they begin, the bracket's least and largest
-    end, where the counts go (int64), and where the values inside it go in their order, with room for all."""
-    return str(_Writer(PRECISIONS[precision], LANES[precision]).module())
+COUNTS = 4  # values below and up to a bracket's least end, and below and up to its largest
+_WIDTH = 512  # bits of the widest registers there are
 
 
 @dataclass(slots=True)
-class _Writer:
-    number: ir.Type
-    lanes: int
+class Brackets:
+    """Brackets, each of a register with this place among the stretches.
+
+    Where they begin: their ends, two each; and per bracket room for all values inside it, in their order.
+    """
+
+    stretches: Stretches
+    places: Sequence[int]
+    ends: ir.Value
+    insides: Sequence[ir.Value]
     at: ir.IRBuilder = field(init=False)
-    held: list[ir.Value] = field(init=False)  # the counts so far, and how many values lie inside
-    inside: ir.Value = field(init=False)
+    lanes: int = field(init=False)
+    counts: list[list[ir.Value]] = field(init=False)  # of the present chunk
+    picked: list[ir.Value] = field(init=False)  # how many values lie inside so far
 
-    def module(self) -> ir.Module:
-        module, number = ir.Module(NAME), self.number
-        kinds = [I64, number.as_pointer(), number, number, I64.as_pointer(), number.as_pointer()]
-        function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), NAME)
-        count, values, least, largest, counts, self.inside = function.args
-        for argument in (values, counts, self.inside):
-            argument.add_attribute("noalias")
-        self.at = ir.IRBuilder(function.append_basic_block())
-        self.held = [self._zero() for _ in range(COUNTS + 1)]
-        whole = self.at.udiv(count, I64(self.lanes))
-        self._go_over(I64(0), whole, values, (least, largest), self.lanes)
-        done = self.at.mul(whole, I64(self.lanes))
-        self._go_over(done, self.at.sub(count, done), values, (least, largest), 1)
-        for place, held in enumerate(self.held[:COUNTS]):
-            self.at.store(self.at.load(held), self.at.gep(counts, [I64(place)], inbounds=True))
-        self.at.ret_void()
-        return module
+    def __post_init__(self) -> None:
+        self.at, self.lanes = self.stretches.at, _WIDTH // (64 if self.stretches.number == DOUBLE else 32)
+        self.counts = [[self.at.alloca(I64) for _ in range(COUNTS)] for _ in self.places]
+        self.picked = [self.at.alloca(I64) for _ in self.places]
+        for picked in self.picked:
+            self.at.store(I64(0), picked)
 
-    def _zero(self) -> ir.Value:
-        held = self.at.alloca(I64)
-        self.at.store(I64(0), held)
-        return held
+    def begin(self) -> None:
+        """A chunk begins."""
+        for counts in self.counts:
+            for held in counts:
+                self.at.store(I64(0), held)
 
-    def _go_over(
-        self, first: ir.Value, count: ir.Value, values: ir.Value, ends: tuple[ir.Value, ir.Value], lanes: int
-    ) -> None:
-        """So many times as many values as there are lanes, from the first on."""
-        at, vector = self.at, ir.VectorType(self.number, lanes)
-        start = at.bitcast(at.gep(values, [first], inbounds=True), vector.as_pointer())
-        least, largest = (spread(at, end, lanes) for end in ends)
-        with counted(at, count) as index:
-            x = at.load(at.gep(start, [index], inbounds=True), align=_ALIGNED)
-            upto_least, below_largest = at.fcmp_ordered("<=", x, least), at.fcmp_ordered("<", x, largest)
-            truths = at.fcmp_ordered("<", x, least), upto_least, below_largest, at.fcmp_ordered("<=", x, largest)
-            for held, truth in zip(self.held, truths, strict=False):
-                self._add(held, self._bits(truth))
-            self._pick(x, at.and_(at.fcmp_ordered(">", x, least), below_largest))
+    def look(self) -> None:
+        """How the values of the stretch lie; those that no comparison holds for fill up a short one."""
+        at = self.at
+        for place in sorted(set(self.places)):
+            mine = [number for number, other in enumerate(self.places) if other == place]
+            ends = {number: [self._end(2 * number + side) for side in range(2)] for number in mine}
+            start = self.stretches.vectors(place, self.lanes, math.nan)
+            with counted(at, I64(STRETCH // self.lanes)) as index:
+                x = at.load(at.gep(start, [index], inbounds=True))
+                for number in mine:
+                    self._lay(number, x, *ends[number])
 
-    def _pick(self, x: ir.Value, truth: ir.Value) -> None:
+    def write(self, chunk: ir.Value, chunks: ir.Value, laid: ir.Value) -> None:
+        """Each bracket's counts of the chunk of this number to `laid`, one bracket's chunks behind the other's."""
+        for number, counts in enumerate(self.counts):
+            first = self.at.mul(self.at.add(self.at.mul(chunks, I64(number)), chunk), I64(COUNTS))
+            for place, held in enumerate(counts):
+                spot = self.at.gep(laid, [self.at.add(first, I64(place))], inbounds=True)
+                self.at.store(self.at.load(held), spot)
+
+    def _end(self, place: int) -> ir.Value:
+        end = self.at.load(self.at.gep(self.ends, [I64(place)], inbounds=True))
+        return spread(self.at, end, self.lanes)
+
+    def _lay(self, number: int, x: ir.Value, least: ir.Value, largest: ir.Value) -> None:
+        at = self.at
+        upto_least, below_largest = at.fcmp_ordered("<=", x, least), at.fcmp_ordered("<", x, largest)
+        truths = at.fcmp_ordered("<", x, least), upto_least, below_largest, at.fcmp_ordered("<=", x, largest)
+        for held, truth in zip(self.counts[number], truths, strict=True):
+            self._add(held, self._bits(truth))
+        self._pick(number, x, at.and_(at.fcmp_ordered(">", x, least), below_largest))
+
+    def _pick(self, number: int, x: ir.Value, truth: ir.Value) -> None:
         """Keep the values for which it holds, which are few."""
-        at, bits, place = self.at, self._bits(truth), self.held[COUNTS]
+        at, bits, picked = self.at, self._bits(truth), self.picked[number]
         with at.if_then(at.icmp_unsigned("!=", bits, bits.type(0)), likely=False):
-            store_chosen(at, x, truth, at.gep(self.inside, [at.load(place)], inbounds=True))
-            self._add(place, bits)
+            store_chosen(at, x, truth, at.gep(self.insides[number], [at.load(picked)], inbounds=True))
+            self._add(picked, bits)
 
     def _bits(self, truth: ir.Value) -> ir.Value:
         return self.at.bitcast(truth, ir.IntType(truth.type.count))

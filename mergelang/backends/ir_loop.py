@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from llvmlite import ir
 
+from mergelang.backends.ir_bracket import Brackets
 from mergelang.backends.ir_count import counted, strip_count, strips
 from mergelang.backends.ir_formulas import DOUBLE, I32, I64, PRECISIONS, STORED, Arithmetic
+from mergelang.backends.ir_stretch import Stretches
 from mergelang.backends.ir_total import Totals
 from mergelang.plan.loops import DRAWN, Loop
 from mergelang.plan.model import Step
@@ -20,7 +23,8 @@ _KEY = 3  # words of a draw's key
 def module_of(loop: Loop, fused: bool) -> str:
     """The text of a module with one function, of: the rows and columns of a block (of a flat loop all weights are
     columns of one row), the weights of a chunk, and where what `loop_call.Code` takes and finds begins: numbers, keys,
-    blocks, peaks, counts, and the sums of each total's chunks (float64)."""
+    the brackets' ends, blocks, peaks, counts, the sums of each total's chunks (float64), and for those of each bracket
+    how their values lie to it (int64)."""
     return str(_Writer(loop, fused).module())
 
 
@@ -30,13 +34,49 @@ class _Given:
 
     numbers: ir.Value
     keys: ir.Value
+    ends: ir.Value
     inputs: list[ir.Value]
     leaves: list[ir.Value]
     outputs: list[ir.Value]
     stores: list[ir.Value]
+    insides: list[ir.Value]
     peaks: ir.Value
     counts: ir.Value
     sums: ir.Value
+    laid: ir.Value
+
+
+class _Looks:
+    """What a loop finds out of each chunk: sums, and how values lie to brackets."""
+
+    def __init__(self, at: ir.IRBuilder, number: ir.Type, loop: Loop, given: _Given) -> None:
+        self._registers = tuple(dict.fromkeys((*loop.totals, *loop.brackets)))
+        self._given, places = given, self._registers.index
+        self._stretches = Stretches(at, number, len(self._registers))
+        self._totals = Totals(self._stretches, [places(register) for register in loop.totals])
+        brackets = [places(register) for register in loop.brackets]
+        self._brackets = Brackets(self._stretches, brackets, given.ends, given.insides)
+
+    @contextmanager
+    def counted(self, count: ir.Value) -> Iterator[ir.Value]:
+        """A loop over the numbers from 0 up to the count, which are those of a chunk."""
+        self._totals.begin()
+        self._brackets.begin()
+        with self._stretches.counted(count, self._look) as spot:
+            yield spot
+
+    def see(self, values: Mapping[int, ir.Value]) -> None:
+        """The present value of each register."""
+        self._stretches.see([values[register] for register in self._registers])
+
+    def write(self, chunk: ir.Value, chunks: ir.Value) -> None:
+        """What was found of the chunk of this number."""
+        self._totals.write(chunk, chunks, self._given.sums)
+        self._brackets.write(chunk, chunks, self._given.laid)
+
+    def _look(self) -> None:
+        self._totals.look()
+        self._brackets.look()
 
 
 @dataclass(slots=True)
@@ -68,10 +108,10 @@ class _Writer:
 
     def _types(self) -> list[ir.Type]:
         loop, number = self.loop, PRECISIONS[self.loop.precision]
-        types = [number, I32] + [number] * loop.inputs
+        types = [number, I32, number] + [number] * loop.inputs
         types += [STORED[dtype] for dtype in loop.leaves] + [number] * len(loop.outputs)
-        types += [STORED[dtype] for dtype in loop.stores]
-        types += [self._word, I64, DOUBLE]
+        types += [STORED[dtype] for dtype in loop.stores] + [number] * len(loop.brackets)
+        types += [self._word, I64, DOUBLE, I64]
         return [one.as_pointer() for one in types]
 
     @property
@@ -86,13 +126,13 @@ class _Writer:
             return [next(given) for _ in range(count)]
 
         self.given = _Given(
-            next(given), next(given), take(loop.inputs), take(len(loop.leaves)), take(len(loop.outputs)),
-            take(len(loop.stores)), next(given), next(given), next(given),
+            next(given), next(given), next(given), take(loop.inputs), take(len(loop.leaves)), take(len(loop.outputs)),
+            take(len(loop.stores)), take(len(loop.brackets)), next(given), next(given), next(given), next(given),
         )  # fmt: skip
 
     def _body(self, rows: ir.Value, cols: ir.Value, chunk: ir.Value) -> None:
         loop = self.loop
-        totals = Totals(self.at, self.sums.number, len(loop.totals)) if loop.totals else None
+        looks = _Looks(self.at, self.sums.number, loop, self.given) if loop.totals or loop.brackets else None
         self.values |= {place: self._read(self.given.numbers, I64(place)) for place in range(loop.numbers)}
         keys = [
             [self._read(self.given.keys, I64(_KEY * draw + word)) for word in range(_KEY)] for draw in range(loop.draws)
@@ -108,7 +148,7 @@ class _Writer:
             self._put_outputs("row")
             self.start = self.at.mul(self.row, cols)
             with strips(self.at, cols, chunk) as strip:
-                every = counted(self.at, strip.count) if totals is None else totals.counted(strip.count)
+                every = counted(self.at, strip.count) if looks is None else looks.counted(strip.count)
                 with every as spot:
                     self.column = self.at.add(strip.first, spot)
                     self.place = self.at.add(self.start, self.column)
@@ -116,10 +156,10 @@ class _Writer:
                     for step in one_by_one:
                         self._step(step, keys, peaks, counts)
                     self._put_outputs("block", "column")
-                    if totals is not None:
-                        totals.see([self.values[register] for register in loop.totals])
-                if totals is not None:
-                    totals.write(strip.number, strip_count(self.at, cols, chunk), self.given.sums)
+                    if looks is not None:
+                        looks.see(self.values)
+                if looks is not None:
+                    looks.write(strip.number, strip_count(self.at, cols, chunk))
                 self._note(counts)
         for place, peak in enumerate(peaks):
             self.at.store(self.at.load(peak), self._spot(self.given.peaks, I64(place)))

@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from llvmlite import ir
 
-from mergelang.backends.ir_count import counted, strips
-from mergelang.backends.ir_formulas import DOUBLE, I1, I8, I32, I64
+from mergelang.backends.ir_formulas import DOUBLE, I32, I64
+from mergelang.backends.ir_stretch import Stretches
 from mergelang.backends.ir_vectors import lanes
 from mergelang.backends.sums import LANES, STRETCH
-
-_ALIGNED = 64  # bytes: a vector of the widest registers there are
 
 
 @dataclass(slots=True)
 class Totals:
-    """So many sums on their way: each stretch of values is put down where it stays in the cache, and then added up."""
+    """Sums on their way, each of a register with this place among the stretches."""
 
-    at: ir.IRBuilder
-    number: ir.Type
-    count: int
-    stretches: list[ir.Value] = field(init=False)
+    stretches: Stretches
+    places: Sequence[int]
+    at: ir.IRBuilder = field(init=False)
     held: list[ir.Value] = field(init=False)  # the sums of the present chunk
-    spot: ir.Value = field(init=False)  # the value's place in its stretch
 
     def __post_init__(self) -> None:
-        self.stretches = [self._aligned(ir.ArrayType(self.number, STRETCH)) for _ in range(self.count)]
-        self.held = [self.at.alloca(DOUBLE) for _ in range(self.count)]
+        self.at = self.stretches.at
+        self.held = [self.at.alloca(DOUBLE) for _ in self.places]
 
-    @contextmanager
-    def counted(self, count: ir.Value) -> Iterator[ir.Value]:
-        """A loop over the numbers from 0 up to the count, which are those of a chunk."""
+    def begin(self) -> None:
+        """A chunk begins."""
         for held in self.held:
             self.at.store(DOUBLE(0), held)
-        with strips(self.at, count, I64(STRETCH)) as stretch:
-            self._clear(stretch.count)
-            with counted(self.at, stretch.count) as self.spot:
-                yield self.at.add(stretch.first, self.spot)
-            self._add()
+
+    def look(self) -> None:
+        """The sums of the stretch to those of the chunk."""
+        for place, held in zip(self.places, self.held, strict=True):
+            total = self._total(self.stretches.vectors(place, LANES, 0.0))
+            wide = total if self.stretches.number == DOUBLE else self.at.fpext(total, DOUBLE)
+            self.at.store(self.at.fadd(self.at.load(held), wide), held)
 
     def write(self, chunk: ir.Value, chunks: ir.Value, sums: ir.Value) -> None:
         """Each total's sum of the chunk of this number to `sums`, where one total's chunks lie behind the other's."""
@@ -48,35 +44,9 @@ class Totals:
             spot = self.at.add(self.at.mul(chunks, I64(place)), chunk)
             self.at.store(self.at.load(held), self.at.gep(sums, [spot], inbounds=True))
 
-    def see(self, values: Sequence[ir.Value]) -> None:
-        """The present value of each total."""
-        for value, stretch in zip(values, self.stretches, strict=True):
-            self.at.store(value, self.at.gep(stretch, [I64(0), self.spot], inbounds=True))
-
-    def _aligned(self, kind: ir.Type) -> ir.Value:
-        memory = self.at.alloca(kind)
-        memory.align = _ALIGNED
-        return memory
-
-    def _clear(self, count: ir.Value) -> None:
-        """Zeros, where a stretch has fewer values than there is room for."""
-        at, memset = self.at, self.at.module.declare_intrinsic("llvm.memset", [I8.as_pointer(), I64])
-        size = STRETCH * (8 if self.number == DOUBLE else 4)
-        with at.if_then(at.icmp_unsigned("<", count, I64(STRETCH)), likely=False):
-            for stretch in self.stretches:
-                at.call(memset, [at.bitcast(stretch, I8.as_pointer()), I8(0), I64(size), I1(0)])
-
-    def _add(self) -> None:
-        """The sums of the stretch to those of the chunk."""
-        for stretch, held in zip(self.stretches, self.held, strict=True):
-            total = self._total(stretch)
-            wide = total if self.number == DOUBLE else self.at.fpext(total, DOUBLE)
-            self.at.store(self.at.fadd(self.at.load(held), wide), held)
-
-    def _total(self, stretch: ir.Value) -> ir.Value:
+    def _total(self, start: ir.Value) -> ir.Value:
         """The sum of a stretch: lane by lane, and then the lanes by halves."""
         at, count = self.at, LANES
-        start = at.bitcast(stretch, ir.VectorType(self.number, count).as_pointer())
         total = at.load(start)
         for place in range(1, STRETCH // count):
             total = at.fadd(total, at.load(at.gep(start, [I64(place)], inbounds=True)))

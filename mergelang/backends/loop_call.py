@@ -9,8 +9,10 @@ from mergelang.backends.draws import DrawKey
 from mergelang.problem import Problem, nothing_at
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
+    from mergelang.backends.bracket import Bracket
     from mergelang.backends.frame import Peak
     from mergelang.backends.scratch import Block
 
@@ -22,12 +24,13 @@ def not_compiled(why: str) -> Problem:
 
 
 class Found(NamedTuple):
-    """What a loop finds out beside what it makes: its peaks, in how many places each of its divisors is 0, and the
-    sum of each chunk of each of its totals."""
+    """What a loop finds out beside what it makes: its peaks, in how many places each of its divisors is 0, the sum of
+    each chunk of each of its totals, and how those of each of its brackets lie to it: see `bracket.told`."""
 
     peaks: Sequence[Peak]
     counts: Sequence[int | Tensor]
     sums: Sequence[Sequence[float]] = ()
+    laid: Sequence[np.ndarray] = ()
 
 
 class Code(Protocol):
@@ -37,7 +40,8 @@ class Code(Protocol):
 
     def __call__(
         self, numbers: Sequence[float], keys: Sequence[DrawKey], blocks: Sequence[Block], shape: tuple[int, int],
-        chunk: int,
+        chunk: int, brackets: Sequence[Bracket] = (),
     ) -> Found:  # fmt: skip
-        """Fills the last of the blocks, which are the inputs, the leaves, and memory for the outputs and the stores, of
-        so many rows and columns. There is a key for each draw; totals are taken of each `chunk` of so many weights."""
+        """Fills the last of the blocks, which are the inputs, the leaves, memory for the outputs and the stores, of so
+        many rows and columns, and for what lies inside each of the brackets. There is a key for each draw; totals and
+        brackets are told of each `chunk` of so many weights."""

@@ -9,13 +9,14 @@ answer is exact whatever the sample was, and depends on no order: it is a value 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import add
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mergelang.backends.bracket import EVERYWHERE, Bracket, Counts, copied, laid_out
+from mergelang.backends.bracket import EVERYWHERE, Bracket, Counts, Laid, copied, laid_out
 from mergelang.backends.float_order import ascending, falling
 from mergelang.backends.folds import Streaming
 from mergelang.backends.scratch import HostScratch
@@ -74,7 +75,20 @@ class Order:
         if not self._found.sampled:
             self._keep(copied(values[:: self._stride]))
             return
-        for inside, counts in laid_out(values, self._found.bracket, chunk if self._ties else None, scratch):
+        self.add(laid_out(values, self.bracket, self.chunk(chunk), scratch))
+
+    @property
+    def bracket(self) -> Bracket:
+        """What the second round asks of values: how they lie to it."""
+        return self._found.bracket
+
+    def chunk(self, weights: int) -> int | None:
+        """Of how many values each it must hear how they lie, where chunks have so many; None if of all at once."""
+        return weights if self._ties else None
+
+    def add(self, parts: Iterable[Laid]) -> None:
+        """How values lie to the bracket that somebody has seen."""
+        for inside, counts in parts:
             self._counts = _added(self._counts, counts)
             if self._ties is not None:
                 self._ties.see(counts, inside)

@@ -14,6 +14,7 @@ from mergelang.backends.precision import dtype_of
 from mergelang.plan.loops import Loop
 
 if TYPE_CHECKING:
+    from mergelang.backends.bracket import Bracket
     from mergelang.backends.scratch import Block
 
 
@@ -27,7 +28,7 @@ class TensorCode:
 
     def __call__(
         self, numbers: Sequence[float], keys: Sequence[DrawKey], blocks: Sequence[Block], shape: tuple[int, int],
-        chunk: int,
+        chunk: int, brackets: Sequence[Bracket] = (),
     ) -> Found:  # fmt: skip
         loop, dtype = self._loop, dtype_of(self._loop.precision)
         tensors = [block for block in blocks if isinstance(block, Tensor)]

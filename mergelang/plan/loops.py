@@ -38,9 +38,9 @@ class Loop(Data, frozen=True):
 
     The first registers are the numbers, the next the inputs, as other steps have made them. `chance` and `uniform` have
     an attr draw, which counts the draws; a chance that is a number is no argument of theirs. Results are the `outputs`,
-    the stores, the sum of each chunk of the `totals`, which only a loop without rows and columns has, and peaks: the
-    largest size of each leaf in `peaks` and then of each store, which tells whether all weights are finite and within
-    range.
+    the stores, the sum of each chunk of the `totals` and how the values of `brackets` lie to a bracket each, which only
+    a loop without rows and columns has, and peaks: the largest size of each leaf in `peaks` and then of each store,
+    which tells whether all weights are finite and within range.
     """
 
     kinds: tuple[str, ...]
@@ -54,6 +54,7 @@ class Loop(Data, frozen=True):
     gaps: tuple[int, ...]  # quotients of which the zero divisors are counted
     draws: int
     totals: tuple[int, ...]
+    brackets: tuple[int, ...]  # a register for each, which may have several
     precision: Precision
     device: str
 
@@ -94,7 +95,8 @@ class Placed:
     peaks: tuple[int, ...]
     draws: tuple[Draw, ...]
     gaps: tuple[tuple[int, str], ...]  # their numbers, and the kinds of the registers
-    totals: tuple[int, ...] = ()
+    totals: tuple[int, ...]
+    brackets: tuple[int, ...]
 
 
 Part = Placed | Step
@@ -115,7 +117,7 @@ class Ends:
     lenient: bool = False
     draws: bool = True  # so few weights that their places fit 32 bits
     functions: bool = True  # loops may hold what is no instruction of a processor
-    totals: bool = False  # loops may add up what they work out
+    folds: bool = False  # loops may answer statistics of what they work out
 
 
 def parts_of(program: Program, phase: Phase, ends: Ends) -> tuple[Part, ...]:
@@ -151,16 +153,25 @@ def most_kept(phase: Phase, kinds: Sequence[str]) -> Counter[str]:
     kept.update(arg for step in others for arg in step.args)
     counts = Counter(kinds[register] for register in kept if kinds[register] != "scalar")
     temporaries = {kinds[step.out]: MOST_TEMPS for step in others if step.op in ELEMENTWISE}
-    return counts + Counter(temporaries)
+    # A loop that brackets a register writes down what lies inside instead: room for all of it, for each bracket.
+    brackets = Counter(fold.source for fold in phase.folds if is_bracketed(fold) and kinds[fold.source] == "block")
+    return counts + Counter(temporaries) + Counter(block=sum(count - 1 for count in brackets.values()))
+
+
+def is_bracketed(fold: Fold) -> bool:
+    """True for an order statistic's second round, which counts how values lie to a bracket."""
+    return fold.kind == "order" and fold.round > 0
 
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """What a loop is to find out beside what it makes: peaks of leaves, zero divisors of quotients, and totals."""
+    """What a loop is to find out beside what it makes: peaks of leaves, zero divisors of quotients, totals, and how
+    registers lie to brackets."""
 
     peaks: tuple[int, ...]
     gaps: tuple[int, ...]
     totals: tuple[int, ...]
+    brackets: tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -183,15 +194,15 @@ class _Cutter:
         stores = [step for step in self.phase.steps if step.out < 0]
         within = [step for step in stores if self._in_loop(step)]
         after = [step for step in stores if not self._in_loop(step)]
-        in_memory = [fold.source for fold in self.phase.folds if not self._is_summed(fold)]
-        summed = [fold.source for fold in self.phase.folds if self._is_summed(fold)]
-        yield from self._loop([*in_memory, *(step.args[0] for step in after)], within, summed)
+        in_memory = [fold.source for fold in self.phase.folds if not self._is_answered(fold)]
+        answered = [fold for fold in self.phase.folds if self._is_answered(fold)]
+        yield from self._loop([*in_memory, *(step.args[0] for step in after)], within, answered)
         yield from after
 
-    def _is_summed(self, fold: Fold) -> bool:
+    def _is_answered(self, fold: Fold) -> bool:
         """Whether a loop may answer the fold, so that its register is never written down."""
         is_new = self.program.kinds[fold.source] == "block" and fold.source not in self._kept
-        return self.ends.totals and fold.kind == "total" and is_new
+        return self.ends.folds and is_new and (fold.kind == "total" or is_bracketed(fold))
 
     def _waits(self) -> dict[int, int]:
         """For how many turns of other steps each register has to wait."""
@@ -215,16 +226,17 @@ class _Cutter:
             return False
         return self.ends.functions or _is_instruction(step)
 
-    def _loop(self, wanted: Sequence[int], stores: Sequence[Step], totals: Sequence[int] = ()) -> Iterator[Placed]:
-        """One loop that makes the wanted registers that are not there yet, the stores and the totals; none for
-        nothing."""
+    def _loop(self, wanted: Sequence[int], stores: Sequence[Step], folds: Sequence[Fold] = ()) -> Iterator[Placed]:
+        """One loop that makes the wanted registers that are not there yet and the stores, and answers the folds; none
+        for nothing."""
         kinds = self.program.kinds
         outputs = tuple(dict.fromkeys(r for r in wanted if kinds[r] != "scalar" and r not in self._kept))
-        if not outputs and not stores and not totals:
+        if not outputs and not stores and not folds:
             return
-        steps = [*self._slice({*outputs, *totals, *(step.args[0] for step in stores)}), *stores]
-        if totals and not self._is_flat(steps):
-            yield from self._loop([*wanted, *totals], stores)
+        sources = [fold.source for fold in folds]
+        steps = [*self._slice({*outputs, *sources, *(step.args[0] for step in stores)}), *stores]
+        if folds and not self._is_flat(steps):
+            yield from self._loop([*wanted, *sources], stores)
             return
         leaves = tuple(dict.fromkeys(int(step.attrs["leaf"]) for step in steps if step.op == "load"))
         peaks = tuple(leaf for leaf in leaves if leaf in self.ends.checked - self._seen)
@@ -232,7 +244,8 @@ class _Cutter:
         self._kept.update(outputs)
         gaps = tuple(step.out for step in steps if "gap" in step.attrs and step.out not in self._counted)
         self._counted.update(gaps)
-        looks = Looks(peaks, gaps, tuple(dict.fromkeys(totals)))
+        totals = dict.fromkeys(fold.source for fold in folds if fold.kind == "total")
+        looks = Looks(peaks, gaps, tuple(totals), tuple(fold.source for fold in folds if is_bracketed(fold)))
         yield _placed(self.program, steps, outputs, leaves, looks, self.ends)
 
     def _is_flat(self, steps: Sequence[Step]) -> bool:
@@ -274,12 +287,15 @@ def _placed(
         gaps=tuple(registers[register] for register in looks.gaps),
         draws=len(draws),
         totals=tuple(registers[register] for register in looks.totals),
+        brackets=tuple(registers[register] for register in looks.brackets),
         precision=ends.precision,
         device=ends.device,
     )
     numbered = {step.out: int(step.attrs["gap"]) for step in steps if "gap" in step.attrs}
     gaps = tuple((numbered[register], program.kinds[register]) for register in looks.gaps)
-    return Placed(loop, numbers, inputs, outputs, leaves, stores, looks.peaks, draws, gaps, looks.totals)
+    return Placed(
+        loop, numbers, inputs, outputs, leaves, stores, looks.peaks, draws, gaps, looks.totals, looks.brackets
+    )
 
 
 def _is_instruction(step: Step) -> bool:

@@ -86,13 +86,13 @@ def ends_of(plan: Plan, task: Task, bound: BoundPhase) -> Ends:
         lenient=plan.allow_nonfinite,
         draws=math.prod(task.shape) <= MOST_DRAWN,
         functions=_is_for_device(plan.budget),
-        totals=not _is_for_device(plan.budget),
+        folds=not _is_for_device(plan.budget),
     )
 
 
 def _is_for_device(budget: Budget) -> bool:
     """Whether the loops' compiler is the one for GPUs: it knows functions such as exp for many numbers at a time, and
-    leaves sums to kernels of their own."""
+    leaves statistics to kernels of their own."""
     return budget.device != "cpu"
 
 

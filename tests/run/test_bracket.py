@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from unittest.mock import patch
 
 import torch
 from hypothesis import given, settings
@@ -20,17 +19,15 @@ values = st.lists(st.one_of(few_numbers, st.just(math.nan), st.floats(width=32))
 @given(
     items=values,
     ends=st.tuples(few_numbers, few_numbers).map(sorted),
-    stretch=st.integers(1, 60),
-    given_stretch=st.booleans(),
+    chunk=st.none() | st.integers(1, 1200),
     dtype=st.sampled_from([torch.float32, torch.float64]),
 )
-def test_each_stretch_is_laid_out_value_by_value(
-    items: list[float], ends: list[float], stretch: int, given_stretch: bool, dtype: torch.dtype
+def test_each_chunk_is_laid_out_value_by_value(
+    items: list[float], ends: list[float], chunk: int | None, dtype: torch.dtype
 ) -> None:
     tensor, bracket = torch.tensor(items, dtype=dtype), Bracket(*ends)
-    with patch("mergelang.backends.bracket.STRETCH", stretch):
-        found = list(laid_out(tensor.numpy(), bracket, stretch if given_stretch else None, HostScratch()))
-    for part, (inside, counts) in zip(tensor.split(stretch), found, strict=True):
+    found = list(laid_out(tensor.numpy(), bracket, chunk, HostScratch()))
+    for part, (inside, counts) in zip(tensor.split(chunk or len(tensor)), found, strict=True):
         assert (inside.tolist(), counts) == by_hand(part.tolist(), *ends)
 
 

@@ -150,6 +150,15 @@ def test_a_statistic_is_written_down_once() -> None:
     assert part.outputs == (2,)
 
 
+def test_statistics_of_what_only_they_need_are_taken_within_the_loop() -> None:
+    steps = (load(0, 1), Step("abs", 2, (1,)), Step("mul", 3, (2, 0)), store(3))
+    program = one_phase("sbbb", steps)
+    twice = [Fold("order", 2, state, out=0, rank=0, round=1) for state in (0, 1)]
+    folds = (Fold("total", 2, 2, out=0), *twice, Fold("order", 3, 3, out=0, rank=0, last=False))
+    (part,) = parts_of(program, Phase(steps, folds), ends(("F32",), ("F32",), folds=True))
+    assert (part.totals, part.brackets, part.outputs) == ((2,), (2, 2), (3,))
+
+
 def test_alike_loops_of_different_programs_are_one() -> None:
     steps = [load(2, 5), Step("mul", 3, (5, 1)), store(3, 1)]
     other = one_phase("ssbbbb", steps)

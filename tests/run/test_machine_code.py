@@ -6,10 +6,8 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
-from mergelang.backends import bracket, machine_code, ranks
-from mergelang.backends.machine_loop import summing
+from mergelang.backends import machine_code, ranks
+from mergelang.backends.machine_loop import bracketing, summing
 
 THREADS = 8
 
@@ -38,8 +36,8 @@ def test_code_is_written_once_by_one_thread_at_a_time() -> None:
 
 
 def test_what_workers_ask_for_is_written_so() -> None:
-    brackets, sums = (bracket._function, np.dtype(np.float32)), (summing, "F32")
-    for make, name in (brackets, (ranks._sorting, "keys"), (ranks._counting, "ranks"), sums):
+    loops = (summing, "F32"), (bracketing, "F32")
+    for make, name in ((ranks._sorting, "keys"), (ranks._counting, "ranks"), *loops):
         assert make(name) is make(name)
         # Nobody else writes meanwhile, and what is there needs no writing.
         with machine_code.WRITING, ThreadPoolExecutor(1) as thread:
