@@ -8,7 +8,7 @@ from oracle import evaluate
 
 import mergelang as ml
 from mergelang.plan.build import Request
-from mergelang.plan.grid import ONE_IN, grid_of
+from mergelang.plan.grid import ONE_IN, ORDER_KEPT, grid_of
 
 SIZE = 1 << 18
 # The largest values so many of which are not 0 in all: how many that is, is a total that only an order statistic needs.
@@ -40,8 +40,11 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("kept", [100, ORDER_KEPT])
 @pytest.mark.parametrize("case", CASES)
-def test_the_result_is_exact_however_wrong_the_guess(case: str) -> None:
+def test_the_result_is_exact_however_wrong_the_guess(case: str, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the values of a bracket are `kept` or, being more, counted in bins."""
+    monkeypatch.setattr("mergelang.backends.order.ORDER_KEPT", kept)
     models = changed(CASES[case])
     recipe = ml.compile(TEXT, **models)
     (expected,) = evaluate(recipe.compiled.written, [models[one.ref] for one in recipe.compiled.written.inputs])

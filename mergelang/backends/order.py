@@ -71,7 +71,6 @@ class Order:
         values = block.reshape(-1)
         if not len(values):
             return
-        self._wide = values.dtype.itemsize == 8
         if not self._found.sampled:
             self._keep(copied(values[:: self._stride]))
             return
@@ -92,10 +91,12 @@ class Order:
             self._counts = _added(self._counts, counts)
             if self._ties is not None:
                 self._ties.see(counts, inside)
-            if len(inside):
-                self._keep(inside)
+            self._keep(inside)
 
     def _keep(self, values: np.ndarray) -> None:
+        self._wide = values.dtype == np.float64
+        if not len(values):
+            return
         self._kept.append(values)
         self._kept_count += len(values)
         if self._found.sampled and self._kept_count > ORDER_KEPT:
