@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def bind_loops(
     program: Program, phase: Phase, parts: Sequence[Part], code: Mapping[str, Code], device: str = "cpu"
 ) -> Bound:
-    """The phase's actions, in order; statistics see their registers at the end, when all of them lie in memory."""
+    """The phase's actions, in order; statistics that no loop answers see their registers at the end, in memory."""
     of_tensors = device != "cpu" or any(loop.of_tensors for loop in code.values())
     by_kernels = [not isinstance(part, Placed) and needs_kernel(program.kinds, part, not of_tensors) for part in parts]
     registers = Registers(program.kinds, _layout(program, parts, by_kernels))
@@ -116,7 +116,7 @@ def _run(registers: Registers, placed: Placed, code: Code, folds: _Folds) -> Act
                 share.add(found.sums[sums])
         for order, inside, counts in zip(orders, insides, found.laid, strict=True):
             if order is not None:
-                order.add(told(inside, counts, weights, order.chunk(chunk)))
+                order.add(told(inside, counts, weights, order.told_apart(chunk)))
 
     return run
 

@@ -12,7 +12,7 @@ from mergelang.backends.ir_count import counted, strips
 from mergelang.backends.ir_formulas import I64
 from mergelang.backends.sums import STRETCH
 
-_ALIGNED = 64  # bytes: a vector of the widest registers there are
+_ALIGNED = 128  # bytes: the widest vector that is loaded from there
 
 
 @dataclass(slots=True)

@@ -74,16 +74,16 @@ class Order:
         if not self._found.sampled:
             self._keep(copied(values[:: self._stride]))
             return
-        self.add(laid_out(values, self.bracket, self.chunk(chunk), scratch))
+        self.add(laid_out(values, self.bracket, self.told_apart(chunk), scratch))
 
     @property
     def bracket(self) -> Bracket:
-        """What the second round asks of values: how they lie to it."""
+        """The bracket to which the second round asks how values lie."""
         return self._found.bracket
 
-    def chunk(self, weights: int) -> int | None:
-        """Of how many values each it must hear how they lie, where chunks have so many; None if of all at once."""
-        return weights if self._ties else None
+    def told_apart(self, chunk: int) -> int | None:
+        """Of how many values each the second round must hear, where a chunk has so many; None if of all at once."""
+        return chunk if self._ties else None
 
     def add(self, parts: Iterable[Laid]) -> None:
         """How values lie to the bracket that somebody has seen."""
@@ -107,21 +107,24 @@ class Order:
         if self._bins is None:
             self._bins = np.zeros(count, dtype=np.int64)
         if self._kept:
-            places = ascending(_joined(self._kept)) - least
-            self._bins += np.bincount(places >> shift, minlength=count)
+            # Without a sign, for there may be more patterns between two float64 than half of all whole numbers.
+            places = ascending(_joined(self._kept)).view(np.uint64) - np.uint64(least % (1 << 64))
+            self._bins += np.bincount((places >> np.uint64(shift)).astype(np.int64), minlength=count)
         self._kept, self._kept_count = [], 0
         if self._ties is not None:
             self._ties.forget_inside()
 
     def _binning(self) -> tuple[int, int, int]:
         """The least pattern of the bracket, the bits that a bin leaves open, and how many bins there are."""
-        ends = np.array(
-            [self._found.bracket.least, self._found.bracket.largest], dtype=np.float64 if self._wide else np.float32
-        )
-        least, largest = (int(end) for end in ascending(ends))
+        least, largest = self._patterns()
         width = largest - least + 1
         shift = 0 if width <= self._most_bins else max(0, (width - 1).bit_length() - COARSE_BINS.bit_length() + 1)
         return least, shift, ((width - 1) >> shift) + 1
+
+    def _patterns(self) -> tuple[int, int]:
+        """The bracket's ends as whole numbers."""
+        least, largest = ascending(np.array(self._found.bracket, dtype=np.float64 if self._wide else np.float32))
+        return int(least), int(largest)
 
     def settle(self) -> None:
         """Nothing is left on a device: what is kept was brought to the host block by block."""
@@ -176,8 +179,8 @@ class Order:
         upto = unsorted <= sample[min(count - 1, math.floor(share * count))]
         margin = self._error(upto, share) if count < total else 0.0
         first, last = math.floor(share * count - margin), math.floor(share * count + margin)
-        least = float(sample[first]) if first >= 0 else -math.inf
-        largest = float(sample[last]) if last < count else math.inf
+        least = _end(sample[first]) if first >= 0 else -math.inf
+        largest = _end(sample[last]) if last < count else math.inf
         return Found(Bracket(least, largest), sampled=True)
 
     def _error(self, upto: np.ndarray, share: float) -> float:
@@ -201,8 +204,13 @@ class Order:
         first = least + (bin_ << shift)
         if shift == 0 and self._ties is None:
             return Found(value=falling(first, self._wide) + 0.0, sampled=True)
-        ends = falling(first, self._wide), falling(first + (1 << shift) - 1, self._wide)
-        return Found(Bracket(*ends), sampled=True)
+        last = min(first + (1 << shift) - 1, self._patterns()[1])
+        return Found(Bracket(falling(first, self._wide), falling(last, self._wide)), sampled=True)
+
+
+def _end(value: np.floating) -> float:
+    """The value as the end of a bracket: NaN, which comes last, lies beyond infinity, and no comparison finds it."""
+    return math.inf if np.isnan(value) else float(value)
 
 
 def _added(some: Counts, more: Counts) -> Counts:

@@ -30,6 +30,7 @@ class TensorCode:
         self, numbers: Sequence[float], keys: Sequence[DrawKey], blocks: Sequence[Block], shape: tuple[int, int],
         chunk: int, brackets: Sequence[Bracket] = (),
     ) -> Found:  # fmt: skip
+        assert not brackets, "inductor's loops leave statistics to kernels"
         loop, dtype = self._loop, dtype_of(self._loop.precision)
         tensors = [block for block in blocks if isinstance(block, Tensor)]
         device = tensors[0].device

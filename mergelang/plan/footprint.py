@@ -20,7 +20,7 @@ VECTOR = 64
 RAW_WIDTH = 8
 # The scratch memory of a worker, in numbers per weight of a block: random words, sizes, sums in float64, and choices.
 SCRATCH_NUMBERS = 7
-# And where loops do all: the values inside a bracket.
+# And where loops do all: what lies inside a bracket of a register that another step has made.
 LOOP_SCRATCH_NUMBERS = 1
 # Fresh bytes per weight while a statistic within the block is taken: copies in float64, sorted values, their places.
 GATHER_BYTES = {"total": 8, "smallest": 0, "largest": 0, "order": 32, "rank": 32}

@@ -38,9 +38,9 @@ class Loop(Data, frozen=True):
 
     The first registers are the numbers, the next the inputs, as other steps have made them. `chance` and `uniform` have
     an attr draw, which counts the draws; a chance that is a number is no argument of theirs. Results are the `outputs`,
-    the stores, the sum of each chunk of the `totals` and how the values of `brackets` lie to a bracket each, which only
-    a loop without rows and columns has, and peaks: the largest size of each leaf in `peaks` and then of each store,
-    which tells whether all weights are finite and within range.
+    the stores, of each chunk the sum of the `totals` and how the values of the `brackets` lie to one each (a loop with
+    rows or columns has neither), and peaks: the largest size of each leaf in `peaks` and then of each store, which
+    tells whether all weights are finite and within range.
     """
 
     kinds: tuple[str, ...]
@@ -149,13 +149,14 @@ def kept_registers(program: Program, parts: Sequence[Part]) -> tuple[int, ...]:
 def most_kept(phase: Phase, kinds: Sequence[str]) -> Counter[str]:
     """How many registers of each kind lie in memory at most, whatever dtypes the phase's leaves and stores have."""
     others = [step for step in phase.steps if step.op not in ELEMENTWISE or not _is_instruction(step)]
-    kept = {step.out for step in others if step.out >= 0} | {fold.source for fold in phase.folds}
+    # A loop that brackets a register writes down what lies inside instead: room for all of it, for each bracket.
+    rooms = [fold for fold in phase.folds if is_bracketed(fold) and kinds[fold.source] == "block"]
+    kept = {step.out for step in others if step.out >= 0}
+    kept.update(fold.source for fold in phase.folds if fold not in rooms)
     kept.update(arg for step in others for arg in step.args)
     counts = Counter(kinds[register] for register in kept if kinds[register] != "scalar")
     temporaries = {kinds[step.out]: MOST_TEMPS for step in others if step.op in ELEMENTWISE}
-    # A loop that brackets a register writes down what lies inside instead: room for all of it, for each bracket.
-    brackets = Counter(fold.source for fold in phase.folds if is_bracketed(fold) and kinds[fold.source] == "block")
-    return counts + Counter(temporaries) + Counter(block=sum(count - 1 for count in brackets.values()))
+    return counts + Counter(temporaries) + Counter(block=len(rooms))
 
 
 def is_bracketed(fold: Fold) -> bool:

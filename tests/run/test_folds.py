@@ -21,6 +21,7 @@ from mergelang.plan.grid import ORDER_BINS, ORDER_KEPT
 
 numbers = st.floats(width=32, allow_nan=False, allow_infinity=False)
 values = st.lists(st.one_of(numbers, st.sampled_from([0.0, -0.0, 1.0, -1.0])), min_size=1, max_size=60)
+anything = st.lists(st.floats(width=32) | st.just(math.nan) | st.sampled_from([1.0, 2.0]), min_size=1, max_size=60)
 cuts = st.lists(st.integers(0, 60), max_size=4)
 
 KINDS = {"total": Total, "smallest": lambda: Extreme(1), "largest": lambda: Extreme(-1)}
@@ -98,6 +99,29 @@ def test_few_bins_find_the_same_value_after_more_looks(
     with patch("mergelang.backends.order.ORDER_KEPT", kept), patch("mergelang.backends.order.COARSE_BINS", 16):
         found = found_by(parts(tensor, at), rank, precision, bins=16)
     assert found == sorted(items)[min(rank, len(items) - 1)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@settings(deadline=None)  # a busy machine is no fault
+@given(items=anything, at=cuts, rank=st.integers(0, 59), stride=st.integers(1, 20), kept=st.integers(0, 60))
+def test_infinity_comes_last_but_for_nan(
+    dtype: torch.dtype, items: list[float], at: list[int], rank: int, stride: int, kept: int
+) -> None:
+    tensor = torch.tensor(items, dtype=dtype)
+    with patch("mergelang.backends.order.ORDER_KEPT", kept), patch("mergelang.backends.order.COARSE_BINS", 16):
+        found = found_by(parts(tensor, at), rank, "", stride, bins=16)
+    expected = tensor.sort().values[min(rank, len(items) - 1)].item()
+    assert found == expected or (math.isnan(found) and math.isnan(expected))
+
+
+@settings(deadline=None)  # a busy machine is no fault
+@given(items=values, at=cuts, place=st.integers(0, 60))
+def test_an_extreme_of_what_holds_nan_is_nan(items: list[float], at: list[int], place: int) -> None:
+    pieces = parts(torch.tensor([*items[:place], math.nan, *items[place:]]), at)
+    joined = Extreme(1)
+    for piece in pieces:
+        joined.join(gathered(Extreme(1), [piece]))
+    assert math.isnan(joined.answer()) and math.isnan(gathered(Extreme(-1), pieces).answer())  # type: ignore[attr-defined]  # an Extreme has one
 
 
 def test_minus_zero_is_zero() -> None:
