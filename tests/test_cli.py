@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -302,6 +303,32 @@ def test_inspect_and_diff_print_tables_and_json() -> None:
 
 
 # ---- the process as a whole
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        MemoryError("Unable to allocate 96.0 MiB"),
+        RuntimeError("can't start new thread"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_where_memory_runs_out_it_is_told(fault: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("mergelang.pipeline.compile_file", fail)
+    told = call("compile", "r.merge", code=2).output
+    assert "no-memory" in told and "--memory" in told
+
+
+def test_a_problem_is_told_without_colours_where_there_is_no_memory_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("mergelang.cli.faults.errors", fail)
+    assert "── not-found" in call("inspect", "nowhere", code=2).output
 
 
 def test_a_fault_of_ours_asks_for_a_report(monkeypatch: pytest.MonkeyPatch) -> None:

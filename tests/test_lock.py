@@ -78,6 +78,19 @@ def test_a_changed_tensor_is_named_read_or_not(tensor: str, home: Path) -> None:
     call("run", "r.merge", "-o", "out", "-q", "--no-lock")
 
 
+def test_what_an_output_carries_over_is_locked_too(home: Path) -> None:
+    for name in ("config.json", "tokenizer_config.json"):
+        (home / "base" / name).write_text("{}")
+    assert "3 inputs, 5 files" in call("lock", "r.merge").output
+    call("run", "r.merge", "-o", "out", "-q")
+    (home / "base" / "tokenizer_config.json").write_text("[]")
+    told = call("run", "r.merge", "-o", "again", code=2).output
+    assert "locked-input-changed" in told and "tokenizer_config.json" in told
+    (home / "base" / "tokenizer_config.json").unlink()
+    assert "tokenizer_config.json is missing" in call("run", "r.merge", "-o", "again", code=2).output
+    assert not [path.name for path in home.iterdir() if "again" in path.name]
+
+
 @pytest.mark.parametrize("options", [[], ["--threads", "1", "--block", "1"]])
 def test_large_tensors_are_checked_piece_by_piece(options: list[str], home: Path) -> None:
     for name in ("base", "a", "extra"):

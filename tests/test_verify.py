@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -83,6 +84,14 @@ def test_a_tensor_that_is_gone_or_new_is_named(home: Path) -> None:
     assert '"head.weight" is missing' in told and '"new.weight" has been added' in told
 
 
+def test_weights_beside_its_own_are_named(home: Path) -> None:
+    call("run", "r.merge", "-o", "out", "-q")
+    (home / "out" / "notes.txt").write_text("mine")
+    call("verify", "out")
+    (home / "out" / "model2.safetensors").write_bytes((home / "out" / "model.safetensors").read_bytes())
+    assert "model2.safetensors has been added" in call("verify", "out", code=2).output
+
+
 def test_an_edited_config_is_noticed_and_an_edited_card_is_not(home: Path) -> None:
     call("run", "r.merge", "-o", "out", "-q")
     (home / "out" / "README.md").write_text("mine")
@@ -116,6 +125,16 @@ def test_other_inputs_are_not_rebuilt_from(home: Path) -> None:
     told = call("verify", "out", "--rebuild", code=2).output
     assert "other-inputs" in told and "`a`" in told
     call("verify", "out")
+
+
+def test_a_change_is_noticed_though_the_files_time_is_put_back(home: Path) -> None:
+    call("run", "r.merge", "-o", "out", "-q")
+    path = home / "a" / "model.safetensors"
+    status, data = path.stat(), bytearray(path.read_bytes())
+    data[-1] ^= 4
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert "other-inputs" in call("verify", "out", "--rebuild", code=2).output
 
 
 def test_an_import_that_changed_is_noticed(home: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mergelang.cli.console import errors
+from mergelang.cli.no_memory import lacks_memory, no_memory
 from mergelang.problem import Bug, Problem
 
 PROBLEM = 2  # also what click leaves with for a mistake in the arguments
@@ -31,12 +32,22 @@ class Faults(click.Group):
         except (click.exceptions.Exit, click.ClickException, BrokenPipeError):
             raise
         except Exception as fault:  # every other one is a fault of ours, and none may end in a traceback
+            if lacks_memory(fault):
+                tell(no_memory(fault))
+                ctx.exit(PROBLEM)
             _ours(fault, bool(ctx.params.get("debug")))
             ctx.exit(OURS)
 
 
 def tell(problem: Problem) -> None:
     """Prints a Problem on stderr, its headline and marks in colour on a terminal."""
+    try:
+        _tell_in_colour(problem)
+    except (MemoryError, ImportError):  # where memory has run out, there is none for colours
+        click.echo(problem.render(), err=True)
+
+
+def _tell_in_colour(problem: Problem) -> None:
     from rich.text import Text
 
     text = Text(problem.render() + "\n")

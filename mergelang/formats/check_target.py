@@ -92,7 +92,9 @@ def _inside(target: Path) -> Path:
 def _check_free(target: Path, place: Place) -> None:
     if os.path.lexists(target):
         message = f"The output {target} exists already; nothing is ever written over."
-        remove = "" if _is_around(target) else f", or remove it first: rm -r {shlex.quote(str(target))}"
+        # What is none of this program's work, such as the recipe itself, is nothing to be rid of.
+        may_go = (target.is_dir() or target.suffix == ".safetensors") and not _is_around(target)
+        remove = f", or remove it first: rm -r {shlex.quote(str(target))}" if may_go else ""
         fix = f"give another name, for example {_free_name(_inside(target))}{remove}"
         raise Problem("output-exists", message, place, fix=fix)
 

@@ -48,7 +48,7 @@ def input_hashes(sources: Sequence[Source], cache: Path | None = None) -> list[s
 
 
 def file_hash(path: Path, cache: Path, stop: threading.Event | None = None) -> str:
-    """xxh3-128 of the file's bytes in hexadecimal; from the cache if path, size, time and inode are as they were."""
+    """xxh3-128 of the file's bytes in hexadecimal; from the cache if path, size, times and inode are as they were."""
     try:
         key = file_key(path)
         if (known := _recall(cache / key)) is not None:
@@ -78,10 +78,14 @@ def user_cache() -> Path:
 
 
 def file_key(path: Path) -> str:
-    """A name for the file as it is now: another once its path, size, time or inode has changed."""
+    """A name for the file as it is now: another once its path, size, inode or one of its times has changed.
+
+    Anybody may set the time of the last change of the bytes; that of the last change of anything is the system's.
+    """
     real = os.path.realpath(path)
     status = os.stat(real)
-    return xxhash.xxh3_128_hexdigest(f"{real}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}".encode())
+    facts = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+    return xxhash.xxh3_128_hexdigest("\0".join([real, *map(str, facts)]).encode())
 
 
 def _content_hash(path: Path, stop: threading.Event | None) -> str:

@@ -20,12 +20,12 @@ from mergelang.run.targets import is_file
 from mergelang.span import FileSpot
 
 LOCK_FORMAT = 1
-WHOLE_FILE = "the whole file"  # the settings of an adapter, a pickled checkpoint
+WHOLE_FILE = "the whole file"  # a config, the settings of an adapter, a pickled checkpoint
 _BLOCK = 1 << 20
 
 
 class LockedFile(msgspec.Struct, frozen=True):
-    """One weight file: its sha256 as publishers give it, and the xxh3-128 of each tensor's bytes."""
+    """One file: its sha256 as publishers give it, and the xxh3-128 of each tensor's bytes."""
 
     name: str
     size: int
@@ -79,6 +79,12 @@ def again(path: Path) -> str:
     return f"mergelang lock {path.name.removesuffix('.lock')}"
 
 
+def locked_paths(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """The files of an input that are locked: its weights, and the small ones that an output may carry over."""
+    weights = [info.path for info in checkpoint.files]
+    return tuple(dict.fromkeys([*weights, *(os.path.join(checkpoint.path, name) for name in checkpoint.extras)]))
+
+
 def stored_tensors(path: str) -> tuple[TensorInfo, ...]:
     """What of a file is hashed apart: the tensors of a safetensors file, and any other file as one stretch of bytes."""
     if is_file(Path(path)):
@@ -102,7 +108,7 @@ def stored_hash(path: str, tensor: TensorInfo) -> str:
 
 
 def _locked(checkpoint: Checkpoint) -> LockedInput:
-    files = sorted((_locked_file(info.path) for info in checkpoint.files), key=lambda file: file.name)
+    files = sorted(map(_locked_file, locked_paths(checkpoint)), key=lambda file: file.name)
     return LockedInput(checkpoint.ref, tuple(files))
 
 

@@ -13,7 +13,7 @@ from mergelang.formats.protocols import Source
 from mergelang.plan.model import Plan
 from mergelang.problem import Problem
 from mergelang.run.hashes import Running, running_hash
-from mergelang.run.lock import Lock, LockedFile, LockedInput, again, stored_hash, stored_tensors
+from mergelang.run.lock import Lock, LockedFile, LockedInput, again, locked_paths, stored_hash, stored_tensors
 from mergelang.span import FileSpot
 
 _BLOCK = 1 << 20  # what is hashed is still in the cache
@@ -36,10 +36,10 @@ class LockedSource:
     def __init__(self, source: Source, locked: LockedInput, lock_file: Path) -> None:
         self.checkpoint: Checkpoint = source.checkpoint
         self._source, self._lock_file = source, lock_file
-        files = {file.name: file for file in locked.files}
-        self._files = [files[Path(info.path).name] for info in source.checkpoint.files]
+        self._locked = {file.name: file for file in locked.files}
+        self._files = [self._locked[Path(info.path).name] for info in source.checkpoint.files]
         self._reading: dict[str, _Reading] = {}
-        self._checked: set[str] = set()
+        self._checked: set[tuple[str, str]] = set()  # files and what of them
         self._ending = False
         self._buffer = memoryview(bytearray(_BLOCK))
 
@@ -68,12 +68,12 @@ class LockedSource:
 
     def check_others(self, read: set[str]) -> None:
         """Check every tensor of the files that is not in `read`, apart from the reading of the run."""
-        for info, locked in zip(self.checkpoint.files, self._files, strict=True):
-            for tensor in stored_tensors(info.path):
+        for path in locked_paths(self.checkpoint):
+            for tensor in stored_tensors(path):
                 if self._ending:
                     return
-                if tensor.name not in read and tensor.name not in self._checked:
-                    self._compare(tensor, info.path, locked, stored_hash(info.path, tensor))
+                if tensor.name not in read and (path, tensor.name) not in self._checked:
+                    self._compare(tensor, path, self._locked[Path(path).name], stored_hash(path, tensor))
 
     def _is_hashed(self, tensor: TensorInfo) -> bool:
         """Whether the lock knows the tensor; an adapter's are made of factors, and some files are hashed whole."""
@@ -91,7 +91,7 @@ class LockedSource:
             raise _changed(
                 f'"{tensor.name}" holds other bytes', self.checkpoint.ref, path, tensor.name, self._lock_file
             )
-        self._checked.add(tensor.name)
+        self._checked.add((path, tensor.name))
 
 
 class LockCheck:
@@ -150,15 +150,15 @@ def _check_inputs(sources: Sequence[Source], lock: Lock, lock_file: Path) -> Non
 
 def _check_files(checkpoint: Checkpoint, locked: LockedInput, lock_file: Path) -> None:
     files = {file.name: file for file in locked.files}
-    here = {Path(info.path).name: info for info in checkpoint.files}
+    here = {Path(path).name: path for path in locked_paths(checkpoint)}
     for name in sorted(files.keys() ^ here.keys()):
         what = f"the file {name} " + ("is missing" if name in files else "has been added")
         raise _changed(what, checkpoint.ref, checkpoint.path, name, lock_file)
-    for name, info in here.items():
-        tensors = {tensor.name for tensor in stored_tensors(info.path)}
+    for name, path in here.items():
+        tensors = {tensor.name for tensor in stored_tensors(path)}
         for tensor in sorted(tensors ^ files[name].tensors.keys()):
             what = f'"{tensor}" ' + ("is missing" if tensor not in tensors else "has been added")
-            raise _changed(what, checkpoint.ref, info.path, tensor, lock_file)
+            raise _changed(what, checkpoint.ref, path, tensor, lock_file)
 
 
 def _changed(what: str, ref: str, path: str, part: str, lock_file: Path) -> Problem:

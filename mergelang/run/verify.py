@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from mergelang.formats.adapter_config import CONFIG_NAME
 from mergelang.formats.adapter_source import WEIGHTS_NAME
 from mergelang.formats.damage import blocked
 from mergelang.formats.file_source import open_file
-from mergelang.formats.open import open_source
+from mergelang.formats.open import WEIGHT_SUFFIXES, open_source
 from mergelang.formats.protocols import Source
 from mergelang.problem import Problem
 from mergelang.run.hashes import bytes_of, fast_hash, running_hash
@@ -40,10 +40,10 @@ def verify(out: Path, place: Place) -> Verified:
     source = _opened(out, place)
     try:
         found = _tensor_hashes(source)
-        nbytes = source.checkpoint.nbytes
+        nbytes, own = source.checkpoint.nbytes, {Path(info.path).name for info in source.checkpoint.files}
     finally:
         source.close()
-    changes = [*_tensor_changes(record, found), *_file_changes(record, out)]
+    changes = [*_tensor_changes(record, found), *_file_changes(record, out), *_added(out, own)]
     if changes:
         raise _changed(out, changes)
     return Verified(record, len(record.tensors), nbytes, len(record.files))
@@ -97,6 +97,12 @@ def _file_changes(record: Record, out: Path) -> Iterator[str]:
             yield f"{name} is missing"
         except OSError as error:
             raise blocked(str(path), error, "read") from None
+
+
+def _added(out: Path, own: Set[str]) -> Iterator[str]:
+    """Files of weights beside the output's own, which a program that takes all of them would load as well."""
+    there = sorted(out.iterdir()) if out.is_dir() else []
+    return (f"{path.name} has been added" for path in there if path.suffix in WEIGHT_SUFFIXES and path.name not in own)
 
 
 def _changed(out: Path, changes: list[str]) -> Problem:
