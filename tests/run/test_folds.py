@@ -114,6 +114,16 @@ def test_infinity_comes_last_but_for_nan(
     assert found == expected or (math.isnan(found) and math.isnan(expected))
 
 
+@pytest.mark.parametrize("share", [0.65, 0.69, 0.7, 0.71])
+def test_a_bracket_that_a_sample_ends_at_nan_is_exact(share: float) -> None:
+    drawn = torch.Generator().manual_seed(3)
+    values = torch.rand(40_000, generator=drawn)
+    values[torch.rand(40_000, generator=drawn) < 0.3] = math.nan
+    place = int(share * 40_000)
+    found, expected = found_by(list(values.split(1000)), place, "F32", stride=10), values.sort().values[place].item()
+    assert found == expected or (math.isnan(found) and math.isnan(expected))
+
+
 @settings(deadline=None)  # a busy machine is no fault
 @given(items=values, at=cuts, place=st.integers(0, 60))
 def test_an_extreme_of_what_holds_nan_is_nan(items: list[float], at: list[int], place: int) -> None:
