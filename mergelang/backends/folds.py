@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
-from functools import reduce
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, SupportsFloat
 
 import numpy as np
 
@@ -90,25 +89,25 @@ class Extreme:
     def see(self, block: Block, chunk: int, scratch: HostScratch) -> None:
         if isinstance(block, np.ndarray):
             if block.size:
-                self._least = _lesser(self._least, float(block.min() if self._sign > 0 else -block.max()))
+                self._least = _least(self._least, block.min() if self._sign > 0 else -block.max())
         elif block.numel():
             self._waiting.append(block.amin() if self._sign > 0 else block.amax().neg())
 
     def settle(self) -> None:
         if self._waiting:
-            self._least = reduce(_lesser, map(float, self._waiting), self._least)
+            self._least = _least(self._least, *self._waiting)
             self._waiting.clear()
 
     def join(self, other: Streaming) -> None:
         assert isinstance(other, Extreme)
         other.settle()
-        self._least = _lesser(self._least, other._least)
+        self._least = _least(self._least, other._least)
 
     def answer(self) -> float:
         self.settle()
         return 0.0 if self._least == math.inf else self._sign * self._least + 0.0
 
 
-def _lesser(one: float, other: float) -> float:
-    """The smaller of two numbers, NaN if one of them is: so a block that holds one is not passed over."""
-    return one if one < other or math.isnan(one) else other
+def _least(*numbers: SupportsFloat) -> float:
+    """The smallest of the numbers, NaN if one of them is: so a block that holds one is not passed over."""
+    return float(np.min([float(number) for number in numbers]))

@@ -46,7 +46,7 @@ class _Given:
     laid: ir.Value
 
 
-class _Looks:
+class _Statistics:
     """What a loop finds out of each chunk: sums, and how values lie to brackets."""
 
     def __init__(self, at: ir.IRBuilder, number: ir.Type, loop: Loop, given: _Given) -> None:
@@ -132,7 +132,7 @@ class _Writer:
 
     def _body(self, rows: ir.Value, cols: ir.Value, chunk: ir.Value) -> None:
         loop = self.loop
-        looks = _Looks(self.at, self.sums.number, loop, self.given) if loop.totals or loop.brackets else None
+        statistics = _Statistics(self.at, self.sums.number, loop, self.given) if loop.totals or loop.brackets else None
         self.values |= {place: self._read(self.given.numbers, I64(place)) for place in range(loop.numbers)}
         keys = [
             [self._read(self.given.keys, I64(_KEY * draw + word)) for word in range(_KEY)] for draw in range(loop.draws)
@@ -148,7 +148,7 @@ class _Writer:
             self._put_outputs("row")
             self.start = self.at.mul(self.row, cols)
             with strips(self.at, cols, chunk) as strip:
-                every = counted(self.at, strip.count) if looks is None else looks.counted(strip.count)
+                every = counted(self.at, strip.count) if statistics is None else statistics.counted(strip.count)
                 with every as spot:
                     self.column = self.at.add(strip.first, spot)
                     self.place = self.at.add(self.start, self.column)
@@ -156,10 +156,10 @@ class _Writer:
                     for step in one_by_one:
                         self._step(step, keys, peaks, counts)
                     self._put_outputs("block", "column")
-                    if looks is not None:
-                        looks.see(self.values)
-                if looks is not None:
-                    looks.write(strip.number, strip_count(self.at, cols, chunk))
+                    if statistics is not None:
+                        statistics.see(self.values)
+                if statistics is not None:
+                    statistics.write(strip.number, strip_count(self.at, cols, chunk))
                 self._note(counts)
         for place, peak in enumerate(peaks):
             self.at.store(self.at.load(peak), self._spot(self.given.peaks, I64(place)))

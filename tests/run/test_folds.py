@@ -128,10 +128,11 @@ def test_a_bracket_that_a_sample_ends_at_nan_is_exact(share: float) -> None:
 @given(items=values, at=cuts, place=st.integers(0, 60))
 def test_an_extreme_of_what_holds_nan_is_nan(items: list[float], at: list[int], place: int) -> None:
     pieces = parts(torch.tensor([*items[:place], math.nan, *items[place:]]), at)
-    joined = Extreme(1)
+    smallest, largest = Extreme(1), Extreme(-1)
     for piece in pieces:
-        joined.join(gathered(Extreme(1), [piece]))
-    assert math.isnan(joined.answer()) and math.isnan(gathered(Extreme(-1), pieces).answer())  # type: ignore[attr-defined]  # an Extreme has one
+        smallest.join(gathered(Extreme(1), [piece]))
+    gathered(largest, pieces)
+    assert math.isnan(smallest.answer()) and math.isnan(largest.answer())
 
 
 def test_minus_zero_is_zero() -> None:
